@@ -1,0 +1,1 @@
+"""One function for each question a user asks: a scenario in, an Answer out."""

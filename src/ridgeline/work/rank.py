@@ -1,0 +1,99 @@
+"""The busiest device's share of a step, and how it builds ops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ridgeline.deployment import Deployment
+from ridgeline.numeric import Numeric
+from ridgeline.work.op import Op
+
+
+@dataclass(frozen=True)
+class Format:
+    """A number format as an op sees it: its name, stored bytes a value, and the peak it runs at."""
+
+    name: str
+    bytes: float
+    compute: str
+
+
+@dataclass(frozen=True)
+class Formats:
+    """Formats of every kind of operand, settled for one model, deployment and chip.
+
+    Attributes:
+        dense: attention and feed-forward matrices.
+        experts: expert matrices.
+        head: output head.
+        wide: matrices that engines leave in 16 bit (router, small gates, latent up-projections).
+        kv: KV cache.
+        state: recurrent state.
+        activation_bytes: bytes of an activation value.
+        attention_compute: peak at which attention scores run.
+    """
+
+    dense: Format
+    experts: Format
+    head: Format
+    wide: Format
+    kv: Format
+    state: Format
+    activation_bytes: float = 2.0
+    attention_compute: str = "bf16"
+
+
+@dataclass(frozen=True)
+class Rank:
+    """What one device works on in a step.
+
+    Attributes:
+        prompts, prompt_tokens, prompt_past: prompts on this device, new tokens of each, tokens of
+            each already cached.
+        decoding, context: sequences making one token, and their mean length.
+        all_tokens: tokens of the whole expert group, not only of this device.
+        logits: rows that need logits.
+    """
+
+    deployment: Deployment
+    formats: Formats
+    prompts: Numeric
+    prompt_tokens: Numeric
+    prompt_past: Numeric
+    decoding: Numeric
+    context: Numeric
+    all_tokens: Numeric
+    logits: Numeric
+
+    @property
+    def tokens(self) -> Numeric:
+        """Rows that this device's linear layers see."""
+        return self.prompts * self.prompt_tokens + self.decoding
+
+    @property
+    def activation(self) -> float:
+        """Bytes of one activation value."""
+        return self.formats.activation_bytes
+
+    def matmul(self, name: str, part: str, m: Numeric, k: Numeric, n: Numeric, repeats: Numeric,
+               weight: Format) -> Op:
+        """A dense linear layer: [m, k] activations times a [k, n] weight read once."""
+        return Op(name, "matmul", part, repeats=repeats, flop=2 * m * k * n,
+                  weight_bytes=k * n * weight.bytes,
+                  activation_bytes=m * (k + n) * self.activation, compute=weight.compute,
+                  shape={"m": m, "k": k, "n": n}, labels={"format": weight.name})
+
+    def batched_matmul(self, name: str, part: str, heads: Numeric, m: Numeric, k: Numeric,
+                       n: Numeric, repeats: Numeric, weight: Format) -> Op:
+        """`heads` products of [m, k] with a [k, n] weight of their own."""
+        return Op(name, "matmul", part, repeats=repeats, flop=2 * heads * m * k * n,
+                  weight_bytes=heads * k * n * weight.bytes,
+                  activation_bytes=heads * m * (k + n) * self.activation, compute=weight.compute,
+                  shape={"m": m, "k": k, "n": n, "heads": heads}, labels={"format": weight.name})
+
+    def collective(self, name: str, op: str, group: int, message_bytes: Numeric, repeats: Numeric,
+                   spans: int | None = None) -> Op:
+        """A collective among `group` devices that lie within `spans` neighbouring ones."""
+        return Op(name, "collective", "network", repeats=repeats, message_bytes=message_bytes,
+                  shape={"group": float(group), "spans": float(spans or group)},
+                  labels={"collective": op})

@@ -1,0 +1,1 @@
+"""Reports: figures as plain data, and their files."""

@@ -230,17 +230,17 @@ def write_scenario(scenario: Scenario, path: str | Path) -> None:
     Raises:
         BadInput: the file cannot be written.
     """
-    from ridgeline.files import write_text
+    from ridgeline.files import write_atomically
 
     data = scenario.to_dict()
     if Path(path).suffix == ".json":
-        write_text(path, json.dumps(data, indent=2) + "\n")
+        write_atomically(path, json.dumps(data, indent=2) + "\n")
         return
     lines = [f"{k} = {_toml(v)}" for k, v in data.items() if not isinstance(v, dict)]
     for name, part in data.items():
         if isinstance(part, dict):
             lines += ["", f"[{name}]", *(f"{k} = {_toml(v)}" for k, v in part.items())]
-    write_text(path, "\n".join(lines) + "\n")
+    write_atomically(path, "\n".join(lines) + "\n")
 
 
 def _toml(value: Any) -> str:

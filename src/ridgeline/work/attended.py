@@ -28,7 +28,18 @@ def pairs_from_start(*, tokens: Numeric, window: Numeric) -> Numeric:
 
 
 def attended_pairs(*, new: Numeric, past: Numeric, window: Numeric) -> Numeric:
-    """Causal pairs of one sequence with `past` cached and `new` fresh tokens: F(past+new) - F(past).
+    """Causal pairs of a sequence with `past` cached and `new` fresh tokens.
+
+        F(past + new) - F(past), F as in `pairs_from_start`
+
+    Args:
+        new, past: tokens [tokens].
+        window: keys a query sees at most [tokens].
+
+    Returns:
+        pairs [1], broadcast shape.
+
+    Sources: counting.
 
     >>> attended_pairs(new=2, past=3, window=100)
     9.0

@@ -62,7 +62,8 @@ def rank_of(deployment: Deployment, formats: Formats, step: Step) -> Rank:
     copies = deployment.attention_dp
     prompts = ceil_div(step.prefill_sequences, copies)
     # Guard against 0/0 when a step has no prompts.
-    per_prompt = step.prefill_tokens / where(step.prefill_sequences > 0, step.prefill_sequences, 1.0)
+    some = where(step.prefill_sequences > 0, step.prefill_sequences, 1.0)
+    per_prompt = step.prefill_tokens / some
     decoding = ceil_div(step.decode_sequences, copies)
     finished = step.prefill_sequences if step.finished_prompts is None else step.finished_prompts
     return Rank(

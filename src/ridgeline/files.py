@@ -9,30 +9,22 @@ from pathlib import Path
 
 from ridgeline.errors import BadInput
 
-__all__ = ["write_bytes", "write_text"]
+__all__ = ["write_atomically"]
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8 text whole or not at all.
-
-    Raises:
-        BadInput: the file cannot be written, with the reason.
-    """
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write bytes to a temporary name beside the target, then rename.
+def write_atomically(path: str | Path, data: str | bytes) -> Path:
+    """Write text or bytes to a temporary name beside the target, then rename.
 
     Raises:
         BadInput: the file cannot be written, with the reason.
     """
+    content = data.encode() if isinstance(data, str) else data
     target = Path(path)
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(dir=target.parent or ".", prefix=f".{target.name}.")
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            file.write(content)
         # mkstemp makes private files; give the result the permissions a plain open would.
         umask = os.umask(0)
         os.umask(umask)
@@ -43,3 +35,4 @@ def write_bytes(path: str | Path, data: bytes) -> None:
             with contextlib.suppress(OSError):
                 Path(temporary).unlink()
         raise BadInput(f"cannot write {path}: {error.strerror or error}") from error
+    return target

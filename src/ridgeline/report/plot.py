@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 
 from ridgeline.errors import BadInput, MissingExtra
-from ridgeline.files import write_bytes, write_text
+from ridgeline.files import write_atomically
 from ridgeline.report.figure import Axis, Band, Bar, Figure, Line, Scatter, Series, Text
 from ridgeline.report.svg import render_svg
 
@@ -43,15 +43,13 @@ def write_figure(figure: Figure, path: str | Path) -> Path:
         MissingExtra: .png without the `plots` extra.
     """
     ending = check_ending(path)
-    if ending == ".png":
-        write_bytes(path, render_png(figure))
-    elif ending == ".svg":
-        write_text(path, render_svg(figure))
-    elif ending == ".html":
-        write_text(path, render_html(figure))
-    else:
-        write_text(path, json.dumps(figure.to_plotly()) + "\n")
-    return Path(path)
+    if ending == ".svg":
+        return write_atomically(path, render_svg(figure))
+    if ending == ".html":
+        return write_atomically(path, render_html(figure))
+    if ending == ".json":
+        return write_atomically(path, json.dumps(figure.to_plotly()) + "\n")
+    return write_atomically(path, render_png(figure))
 
 
 def render_html(figure: Figure) -> str:

@@ -5,42 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ridgeline.deployment import Deployment
+from ridgeline.deployment.operands import Format, Formats
 from ridgeline.numeric import Numeric
 from ridgeline.work.op import Op
-
-
-@dataclass(frozen=True)
-class Format:
-    """A number format as an op sees it: its name, stored bytes a value, and the peak it runs at."""
-
-    name: str
-    bytes: float
-    compute: str
-
-
-@dataclass(frozen=True)
-class Formats:
-    """Formats of every kind of operand, settled for one model, deployment and chip.
-
-    Attributes:
-        dense: attention and feed-forward matrices.
-        experts: expert matrices.
-        head: output head.
-        wide: matrices that engines leave in 16 bit (router, small gates, latent up-projections).
-        kv: KV cache.
-        state: recurrent state.
-        activation_bytes: bytes of an activation value.
-        attention_compute: peak at which attention scores run.
-    """
-
-    dense: Format
-    experts: Format
-    head: Format
-    wide: Format
-    kv: Format
-    state: Format
-    activation_bytes: float = 2.0
-    attention_compute: str = "bf16"
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ class ReversibleNet:
         scale = (d_model * n_layers) ** -0.5
 
         def matrix() -> Array:
-            return (rng.standard_normal((d_model, d_model)) * scale).astype(np.float32)
+            values: Array = rng.standard_normal((d_model, d_model)) * scale
+            return values.astype(np.float32)
 
         return cls(tuple((matrix(), matrix(), matrix(), matrix()) for _ in range(n_layers)))
 
@@ -67,7 +68,8 @@ class ReversibleNet:
 def _branch(x: Array, w_in: Array, w_out: Array) -> Array:
     import numpy as np
 
-    return np.asarray(np.tanh(x @ w_in) @ w_out)
+    out: Array = np.tanh(x @ w_in) @ w_out
+    return out
 
 
 def round_trip_error(*, n_layers: int, d_model: int, seq_len: int, seed: int = 0) -> float:

@@ -13,9 +13,9 @@ from ridgeline.model.parts import (
     Mamba,
     Rwkv,
 )
-from ridgeline.numeric import Numeric, maximum, minimum
+from ridgeline.numeric import Numeric, minimum
 from ridgeline.work.attended import attended_pairs
-from ridgeline.work.op import Op
+from ridgeline.work.op import Follows, Op
 from ridgeline.work.rank import Rank
 
 # Chunk length of chunked scans (gated delta net, Mamba-2): both libraries use 64 to 256.
@@ -60,7 +60,7 @@ def _core(rank: Rank, repeats: float, *, heads: Numeric, kv_heads: Numeric, qk_d
         flop=2 * rank.prompts * pairs * heads * (qk_dim + v_dim),
         activation_bytes=q_out + fresh,
         state_bytes=rank.prompts * (new + minimum(past, seen)) * kv_bytes,
-        compute=rank.formats.attention_compute,
+        follows="prefill", compute=rank.formats.attention_compute,
         shape={"batch": rank.prompts, "new_tokens": new, "past_tokens": past, "q_heads": heads,
                "kv_heads": kv_heads, "head_dim": qk_dim, "v_head_dim": v_dim, "window": window},
         labels={"phase": "prefill", "form": label, "kv_format": rank.formats.kv.name})
@@ -71,7 +71,7 @@ def _core(rank: Rank, repeats: float, *, heads: Numeric, kv_heads: Numeric, qk_d
         flop=2 * rank.decoding * (length / cp) * heads * (d_qk + d_v),
         activation_bytes=rank.decoding * heads * (d_qk + d_v) * rank.activation,
         state_bytes=rank.decoding * (length / cp + 1) * kv_bytes,
-        compute=rank.formats.attention_compute,
+        follows="decode", compute=rank.formats.attention_compute,
         shape={"batch": rank.decoding, "kv_len": length / cp, "q_heads": heads, "kv_heads": d_kv,
                "head_dim": d_qk, "v_head_dim": d_v, "window": window},
         labels={"phase": "decode", "form": label, "kv_format": rank.formats.kv.name})
@@ -79,7 +79,7 @@ def _core(rank: Rank, repeats: float, *, heads: Numeric, kv_heads: Numeric, qk_d
     if cp > 1:
         ring = rank.prompts * (past + new * cp) * kv_bytes
         ops.append(rank.collective("ring_kv", "all_gather", cp, ring, repeats,
-                                   spans=cp * rank.deployment.tp))
+                                   spans=cp * rank.deployment.tp, follows="prefill"))
     return ops
 
 
@@ -133,20 +133,25 @@ def _indexer(indexer: Indexer, d_model: int, stride: Numeric, repeats: float,
     key_bytes = indexer.head_dim + 4.0
     new, past = rank.prompt_tokens, rank.prompt_past
     pairs = rank.prompts * attended_pairs(new=new, past=past, window=_UNLIMITED) / stride
-    scored = pairs + rank.decoding * rank.context / stride
-    compute = "fp8" if rank.formats.dense.compute in ("fp8", "fp4") else rank.formats.dense.compute
+    compute = "fp8" if dense.compute in ("fp8", "fp4") else dense.compute
+
+    def scores(follows: Follows, batch: Numeric, rows: Numeric, scored: Numeric,
+               keys: Numeric) -> Op:
+        return Op(f"{follows}_index_scores", "attention", "attention", repeats=repeats,
+                  flop=2 * scored * width, activation_bytes=rows * width + scored * 4.0,
+                  state_bytes=keys / stride * key_bytes, follows=follows, compute=compute,
+                  shape={"batch": batch, "q_heads": float(indexer.n_heads),
+                         "head_dim": float(indexer.head_dim), "scored": scored},
+                  labels={"phase": follows, "form": "index"})
+
     return [
         rank.matmul("index_q_proj", "attention", rank.tokens, indexer.q_lora_rank, width, repeats,
                     dense),
         rank.matmul("index_k_proj", "attention", rank.tokens, d_model,
                     float(indexer.head_dim + indexer.n_heads), repeats, rank.formats.wide),
-        Op("index_scores", "attention", "attention", repeats=repeats, flop=2 * scored * width,
-           activation_bytes=rank.tokens * width + scored * 4.0,
-           state_bytes=(rank.prompts * (past + new) + rank.decoding * rank.context)
-           / stride * key_bytes, compute=compute,
-           shape={"batch": rank.prompts + rank.decoding, "q_heads": float(indexer.n_heads),
-                  "head_dim": float(indexer.head_dim), "scored": scored},
-           labels={"phase": "both", "form": "index"}),
+        scores("prefill", rank.prompts, rank.prompts * new, pairs, rank.prompts * (past + new)),
+        scores("decode", rank.decoding, rank.decoding, rank.decoding * rank.context / stride,
+               rank.decoding * rank.context),
     ]
 
 
@@ -173,8 +178,9 @@ def _latent(mixer: LatentAttention, d_model: int, repeats: float, rank: Rank) ->
     ops += [
         rank.matmul("kv_a_proj", "attention", rank.tokens, d_model, entry, repeats, dense),
         rank.matmul("kv_b_proj", "attention", prompt_rows, latent,
-                    heads * (mixer.qk_nope_head_dim + v), repeats, wide),
-        rank.batched_matmul("absorb_k", "attention", heads, rank.decoding, *up, repeats, wide),
+                    heads * (mixer.qk_nope_head_dim + v), repeats, wide, "prefill"),
+        rank.batched_matmul("absorb_k", "attention", heads, rank.decoding, *up, repeats, wide,
+                            "decode"),
     ]
     window = _UNLIMITED
     if mixer.indexer is not None:
@@ -184,7 +190,7 @@ def _latent(mixer: LatentAttention, d_model: int, repeats: float, rank: Rank) ->
                  window=window, label="latent_attention", decode_heads=(1.0, entry, latent))
     ops += [
         rank.batched_matmul("absorb_v", "attention", heads, rank.decoding, latent, v, repeats,
-                            wide),
+                            wide, "decode"),
         rank.matmul("o_proj", "attention", rank.tokens, heads * v, d_model, repeats, dense),
         *_reduce(d_model, repeats, rank),
     ]
@@ -229,16 +235,23 @@ def _far_range(mixer: CompressedAttention, d_model: int, heads: Numeric, kv_byte
                        rank.formats.dense)]
     if mixer.indexer is not None:
         ops += _indexer(mixer.indexer, d_model, ratio, repeats, rank)
-    ops.append(Op("far_attention", "attention", "attention", repeats=repeats,
-                  flop=4 * heads * dim * (pairs + rank.decoding * length),
-                  activation_bytes=2 * rank.tokens * heads * dim * rank.activation,
-                  state_bytes=(rank.prompts * (new + past) / ratio + rank.decoding * length)
-                  * kv_bytes, compute=rank.formats.attention_compute,
-                  shape={"batch": maximum(rank.decoding, rank.prompts), "kv_len": length,
+
+    def far(follows: Follows, batch: Numeric, rows: Numeric, scored: Numeric, keys: Numeric) -> Op:
+        return Op(f"{follows}_far_attention", "attention", "attention", repeats=repeats,
+                  flop=4 * heads * dim * scored,
+                  activation_bytes=2 * rows * heads * dim * rank.activation,
+                  state_bytes=keys * kv_bytes, follows=follows,
+                  compute=rank.formats.attention_compute,
+                  shape={"batch": batch, "new_tokens": new, "past_tokens": past, "kv_len": length,
                          "q_heads": heads, "kv_heads": 1.0, "head_dim": dim, "v_head_dim": dim,
                          "window": _UNLIMITED},
-                  labels={"phase": "both", "form": "far"}))
-    return ops
+                  labels={"phase": follows, "form": "far",
+                          "kv_format": rank.formats.kv.name})
+
+    return [*ops, far("prefill", rank.prompts, rank.prompts * new, pairs,
+                      rank.prompts * (new + past) / ratio),
+            far("decode", rank.decoding, rank.decoding, rank.decoding * length,
+                rank.decoding * length)]
 
 
 @mixer_ops.register
@@ -256,7 +269,7 @@ def _linear(mixer: LinearAttention, d_model: int, repeats: float, rank: Rank) ->
     return [
         rank.matmul("in_proj", "mixer", rank.tokens, d_model, width + gates, repeats, dense),
         *_convolution(width, mixer.conv_kernel, repeats, rank),
-        _scan(f"{mixer.rule}_scan", width + values, matrix, repeats, rank,
+        *_scan(f"{mixer.rule}_scan", width + values, matrix, repeats, rank,
               {"k_heads": k_heads, "k_dim": float(mixer.k_dim), "v_heads": v_heads,
                "v_dim": float(mixer.v_dim), "d_model": float(d_model),
                "d_conv": float(mixer.conv_kernel)}, mixer.rule),
@@ -289,7 +302,7 @@ def _mamba(mixer: Mamba, d_model: int, repeats: float, rank: Rank) -> list[Op]:
     return [
         *projections,
         *_convolution(width, mixer.conv_kernel, repeats, rank),
-        _scan("ssm_scan", 2 * inner + 2 * groups, inner * mixer.d_state, repeats, rank,
+        *_scan("ssm_scan", 2 * inner + 2 * groups, inner * mixer.d_state, repeats, rank,
               {"k_heads": float(mixer.n_groups), "k_dim": float(mixer.d_state), "v_heads": heads,
                "v_dim": inner / heads, "d_model": float(d_model),
                "d_conv": float(mixer.conv_kernel)}, f"mamba{mixer.version}"),
@@ -305,39 +318,42 @@ def _rwkv(mixer: Rwkv, d_model: int, repeats: float, rank: Rank) -> list[Op]:
     return [
         rank.matmul("krv_proj", "mixer", rank.tokens, d_model, 3 * width, repeats,
                     rank.formats.dense),
-        _scan("wkv_scan", 4 * width, 5 * width, repeats, rank, {"v_heads": 1.0, "v_dim": width},
+        *_scan("wkv_scan", 4 * width, 5 * width, repeats, rank, {"v_heads": 1.0, "v_dim": width},
               "rwkv"),
         rank.matmul("out_proj", "mixer", rank.tokens, width, d_model, repeats, rank.formats.dense),
         *_reduce(d_model, repeats, rank),
     ]
 
 
+def _phases(rank: Rank) -> tuple[tuple[Follows, Numeric, Numeric], ...]:
+    """(phase, sequences, tokens of each) of the prompts and of the decoding sequences."""
+    return (("prefill", rank.prompts, rank.prompt_tokens), ("decode", rank.decoding, 1.0))
+
+
 def _convolution(width: Numeric, kernel: int, repeats: float, rank: Rank) -> list[Op]:
-    """Depthwise causal convolution over `kernel` tokens."""
+    """Depthwise causal convolution over `kernel` tokens; its state is the last `kernel` - 1."""
     if not kernel:
         return []
-    sequences = rank.prompts + rank.decoding
-    return [Op("conv1d", "elementwise", "mixer", repeats=repeats,
-               flop=2 * rank.tokens * width * kernel,
-               activation_bytes=2 * rank.tokens * width * rank.activation,
-               state_bytes=2 * sequences * width * (kernel - 1) * rank.activation,
-               shape={"rows": rank.tokens, "width": width})]
+    return [Op(f"{phase}_conv1d", "elementwise", "mixer", repeats=repeats,
+               flop=2 * sequences * tokens * width * kernel,
+               activation_bytes=2 * sequences * tokens * width * rank.activation,
+               state_bytes=2 * sequences * width * (kernel - 1) * rank.activation, follows=phase,
+               shape={"rows": sequences * tokens, "width": width})
+            for phase, sequences, tokens in _phases(rank)]
 
 
 def _scan(name: str, width: Numeric, matrix: Numeric, repeats: float, rank: Rank,
-          shape: dict[str, Numeric], rule: str) -> Op:
+          shape: dict[str, Numeric], rule: str) -> list[Op]:
     """A recurrent scan over `matrix` state values a sequence, in the state format.
 
     Every token decays, updates and reads the state (6 FLOP a value); prefill in chunks adds
     products inside a chunk. State is read and written once a step and sequence.
     """
-    sequences = rank.prompts + rank.decoding
-    return Op(name, "scan", "mixer", repeats=repeats,
-              flop=6 * rank.tokens * matrix + 2 * rank.prompts * rank.prompt_tokens
-              * minimum(_SCAN_CHUNK, rank.prompt_tokens) * width,
-              activation_bytes=rank.tokens * width * rank.activation,
-              state_bytes=2 * sequences * matrix * rank.formats.state.bytes,
-              compute=rank.formats.attention_compute,
-              shape={"batch": rank.prompts, "seq_len": rank.prompt_tokens,
-                     "decoding": rank.decoding, **shape},
-              labels={"rule": rule})
+    return [Op(f"{phase}_{name}", "scan", "mixer", repeats=repeats,
+               flop=sequences * tokens * (6 * matrix + 2 * minimum(_SCAN_CHUNK, tokens) * width),
+               activation_bytes=sequences * tokens * width * rank.activation,
+               state_bytes=2 * sequences * matrix * rank.formats.state.bytes, follows=phase,
+               compute=rank.formats.attention_compute,
+               shape={"batch": sequences, "seq_len": tokens, **shape},
+               labels={"rule": rule, "phase": phase})
+            for phase, sequences, tokens in _phases(rank)]

@@ -10,6 +10,9 @@ from ridgeline.numeric import Numeric
 
 Kind = Literal["matmul", "grouped_matmul", "attention", "scan", "elementwise", "gather",
                "collective"]
+# What the op's size follows: all tokens of the step, its prompts, its decoding sequences, or the
+# rows that need logits. A step's time is the sum of these four, each tabulated on its own.
+Follows = Literal["tokens", "prefill", "decode", "logits"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Op:
         state_bytes: KV cache and recurrent state read and written.
         message_bytes: size of the collective's buffer on each device (nccl-tests convention:
             the larger of send and receive buffer).
+        follows: which tokens of the step set its size.
         compute: format whose peak rate applies ("bf16", "fp8", ...).
         shape: what the kernel models need (m, n, k; batch, q_len, kv_len, heads, ...).
         labels: textual keys for the kernel models (weight format, collective, backend hints).
@@ -45,6 +49,7 @@ class Op:
     activation_bytes: Numeric = 0.0
     state_bytes: Numeric = 0.0
     message_bytes: Numeric = 0.0
+    follows: Follows = "tokens"
     compute: str = "bf16"
     shape: Mapping[str, Numeric] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)

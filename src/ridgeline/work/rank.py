@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ridgeline.deployment import Deployment
 from ridgeline.deployment.operands import Format, Formats
 from ridgeline.numeric import Numeric
-from ridgeline.work.op import Op
+from ridgeline.work.op import Follows, Op
 
 
 @dataclass(frozen=True)
@@ -43,24 +43,26 @@ class Rank:
         return self.formats.activation_bytes
 
     def matmul(self, name: str, part: str, m: Numeric, k: Numeric, n: Numeric, repeats: Numeric,
-               weight: Format) -> Op:
+               weight: Format, follows: Follows = "tokens") -> Op:
         """A dense linear layer: [m, k] activations times a [k, n] weight read once."""
         return Op(name, "matmul", part, repeats=repeats, flop=2 * m * k * n,
                   weight_bytes=k * n * weight.bytes,
                   activation_bytes=m * (k + n) * self.activation, compute=weight.compute,
-                  shape={"m": m, "k": k, "n": n}, labels={"format": weight.name})
+                  follows=follows, shape={"m": m, "k": k, "n": n}, labels={"format": weight.name})
 
     def batched_matmul(self, name: str, part: str, heads: Numeric, m: Numeric, k: Numeric,
-                       n: Numeric, repeats: Numeric, weight: Format) -> Op:
+                       n: Numeric, repeats: Numeric, weight: Format,
+                       follows: Follows = "tokens") -> Op:
         """`heads` products of [m, k] with a [k, n] weight of their own."""
         return Op(name, "matmul", part, repeats=repeats, flop=2 * heads * m * k * n,
                   weight_bytes=heads * k * n * weight.bytes,
                   activation_bytes=heads * m * (k + n) * self.activation, compute=weight.compute,
-                  shape={"m": m, "k": k, "n": n, "heads": heads}, labels={"format": weight.name})
+                  follows=follows, shape={"m": m, "k": k, "n": n, "heads": heads},
+                  labels={"format": weight.name})
 
     def collective(self, name: str, op: str, group: int, message_bytes: Numeric, repeats: Numeric,
-                   spans: int | None = None) -> Op:
+                   spans: int | None = None, follows: Follows = "tokens") -> Op:
         """A collective among `group` devices that lie within `spans` neighbouring ones."""
-        return Op(name, "collective", "network", repeats=repeats, message_bytes=message_bytes,
+        return Op(name, "collective", "network", repeats=repeats, message_bytes=message_bytes, follows=follows,
                   shape={"group": float(group), "spans": float(spans or group)},
                   labels={"collective": op})

@@ -127,11 +127,12 @@ def _head_ops(architecture: Architecture, rank: Rank) -> list[Op]:
         return []
     vocab = architecture.vocab_size / rank.deployment.tp
     ops = [rank.matmul("lm_head", "head", rank.logits, architecture.d_model, vocab, 1.0,
-                       rank.formats.head)]
+                       rank.formats.head, "logits")]
     if rank.deployment.tp > 1:
         ops.append(rank.collective("gather_logits", "all_gather", rank.deployment.tp,
-                                   rank.logits * architecture.vocab_size * rank.activation, 1.0))
+                                   rank.logits * architecture.vocab_size * rank.activation, 1.0,
+                                   follows="logits"))
     ops.append(Op("sampling", "elementwise", "head", flop=5 * rank.logits * architecture.vocab_size,
-                  activation_bytes=3 * rank.logits * architecture.vocab_size * 4,
+                  activation_bytes=3 * rank.logits * architecture.vocab_size * 4, follows="logits",
                   shape={"rows": rank.logits, "width": float(architecture.vocab_size)}))
     return ops

@@ -1,0 +1,102 @@
+"""The command line: thin commands over `ridgeline.questions`.
+
+Each command's module is imported only when it is called, so `--help` stays instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from ridgeline import __version__
+from ridgeline.errors import RidgelineError, nearest
+
+# Command -> (module, attribute, help line). The help line is here so that --help imports nothing.
+COMMANDS = {
+    "fit": ("ridgeline.cli.fit", "fit", "Does it fit? Memory per device, item by item."),
+    "estimate": ("ridgeline.cli.estimate", "estimate",
+                 "How fast? TTFT, TPOT, throughput, what bounds it, what would help."),
+    "roofline": ("ridgeline.cli.roofline", "roofline",
+                 "Why? Every op against the roofs, or one matmul's critical batch."),
+    "catalog": ("ridgeline.cli.catalog", "catalog_command",
+                "Chips, models, links, memory tiers, prices, engines and formats."),
+    "validate": ("ridgeline.cli.validate", "validate_command",
+                 "How right? Predictions against measured files."),
+    "calibrate": ("ridgeline.cli.calibrate", "calibrate_command",
+                  "Rebuild every fitted constant from measurements."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of COMMANDS."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest command when there is none of that name."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = nearest(args[0], COMMANDS)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            ctx.fail(f"no command {args[0]!r}{hint} Commands: {', '.join(COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Print the help lines without importing the commands."""
+        with formatter.section("Questions"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"],
+                                              "max_content_width": 100})
+@click.version_option(__version__, prog_name="ridgeline")
+def cli() -> None:
+    """What is possible, what is the limit, what does it cost, and why.
+
+    \b
+    Examples:
+      ridgeline fit Llama-3.1-70B --on 8xH100-SXM --context 8192
+      ridgeline estimate Llama-3.1-70B --on 8xH100-SXM --prompt 4000 --output 1000 --concurrency 32
+      ridgeline roofline Llama-3.1-70B --on 8xH100-SXM --plot roofline.svg
+      ridgeline catalog chips
+    """
+
+
+def main() -> None:
+    """Run the command line; errors are one line on standard error and an exit code."""
+    try:
+        code = cli.main(prog_name="ridgeline", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        where = f" (see {context.command_path} --help)" if context else ""
+        _fail(error.format_message().rstrip(".") + where, 2)
+    except RidgelineError as error:
+        _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted; nothing half-written was left", 130)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): leave quietly.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def _fail(message: str, code: int) -> None:
+    print("ridgeline: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,150 @@
+"""Options that every question about a scenario shares, and how its answer is shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ridgeline.scenario import Scenario, read_scenario, write_scenario
+
+if TYPE_CHECKING:
+    from ridgeline.questions.answer import Answer
+    from ridgeline.report.figure import Figure
+
+Command = Callable[..., Any]
+
+# Options as (flags, help); values are text and checked by Scenario, so that every surface refuses
+# bad input in the same words.
+_MACHINE = [
+    ("--on", "machine", "MACHINE", "Machine, such as 8xH100-SXM or 16xH200."),
+    ("--tp", "tp", "N", "Tensor-parallel degree. [default: fills a scale-up domain]"),
+    ("--pp", "pp", "N", "Pipeline-parallel stages. [default: 1]"),
+    ("--ep", "ep", "N", "Expert-parallel degree. [default: 1]"),
+    ("--dp", "dp", "N", "Replicas side by side. [default: fills the machine]"),
+    ("--cp", "cp", "N", "Context-parallel degree. [default: 1]"),
+    ("--attention-dp", "attention_dp", "N", "Attention data-parallel copies. [default: 1]"),
+    ("--weights", "weights", "FORMAT", "Weight format, such as fp8, nvfp4, q4_k_m. "
+     "[default: the model's own]"),
+    ("--experts", "experts", "FORMAT", "Format of expert matrices where it differs."),
+    ("--kv", "kv", "FORMAT", "KV-cache format. [default: bf16]"),
+    ("--engine", "engine", "NAME", "vllm, sglang, trtllm, llamacpp, transformers. [default: vllm]"),
+    ("--engine-version", "engine_version", "TEXT", "Engine version, such as 0.19.0."),
+    ("--memory-fraction", "memory_fraction", "SHARE", "Share of memory the engine may use. "
+     "[default: the engine's]"),
+    ("--max-num-seqs", "max_num_seqs", "N", "Sequences in a step at most. [default: the engine's]"),
+    ("--max-num-batched-tokens", "max_num_batched_tokens", "N",
+     "Token budget of a step. [default: the engine's]"),
+]
+_SERVING = [
+    ("--prompt", "prompt", "TOKENS", "Tokens in of a request. [default: 1024]"),
+    ("--output", "output", "TOKENS", "Tokens out of a request. [default: 256]"),
+    ("--concurrency", "concurrency", "N", "Requests in flight in all. [default: 1]"),
+    ("--context", "context", "TOKENS", "Tokens a sequence may hold. [default: prompt + output]"),
+    ("--prefix-hit", "prefix_hit", "SHARE", "Share of the prompt found in the prefix cache."),
+]
+_TRAINING = [
+    ("--seq", "seq", "TOKENS", "Training sequence length. [default: 4096]"),
+    ("--micro-batch", "micro_batch", "N", "Sequences a device group computes at a time. "
+     "[default: 1]"),
+    ("--zero", "zero", "STAGE", "Optimizer sharding stage, 0 to 3. [default: 0]"),
+    ("--recompute", "recompute", "KIND", "none, selective, full, reversible. "
+     "[default: selective]"),
+    ("--optimizer", "optimizer", "NAME", "adamw, adam8bit, adafactor, muon, sgd, lion."),
+    ("--adapter-rank", "adapter_rank", "N", "Train LoRA adapters of this rank."),
+]
+_SETS = {"machine": _MACHINE, "serving": _SERVING, "training": _TRAINING}
+
+
+def scenario_options(*sets: str) -> Callable[[Command], Command]:
+    """Add the MODEL argument and the named sets of options ("machine", "serving", "training")."""
+
+    def decorate(command: Command) -> Command:
+        rows = [row for name in sets for row in _SETS[name]]
+        for flag, field, metavar, text in reversed(rows):
+            command = click.option(flag, field, metavar=metavar, help=text)(command)
+        return click.argument("model", required=False)(command)
+
+    return decorate
+
+
+def output_options(plot: str = "") -> Callable[[Command], Command]:
+    """Add --json, --explain, --ideal, --plot, --catalog, --scenario and --save-scenario."""
+
+    def decorate(command: Command) -> Command:
+        options = [
+            click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON."),
+            click.option("--explain", is_flag=True, help="Print how each number came about."),
+            click.option("--ideal", is_flag=True,
+                         help="Datasheet roofline of the whole model, all efficiencies 1."),
+            click.option("--catalog", "catalog", metavar="PATH",
+                         help="File or folder of your own chips, engines, models."),
+            click.option("--scenario", "scenario_file", metavar="FILE",
+                         help="Read the scenario from a .toml or .json file; flags override it."),
+            click.option("--save-scenario", metavar="FILE",
+                         help="Write the scenario asked to a .toml or .json file."),
+        ]
+        if plot:
+            options.append(click.option("--plot", metavar="FILE", help=plot + " Ending: .svg, "
+                                        ".png or .html."))
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def read_options(options: dict[str, Any]) -> Scenario:
+    """The scenario that file and flags describe; flags win.
+
+    Removes the scenario's own options from `options` and saves the scenario when asked.
+    """
+    if options.get("plot"):
+        from ridgeline.report.plot import check_ending
+
+        check_ending(options["plot"])
+    if path := options.pop("catalog", None):
+        from ridgeline.catalog import use_catalog
+
+        use_catalog(path)
+    file = options.pop("scenario_file", None)
+    fields = read_scenario(file) if file else {}
+    flags = {row[1]: options.pop(row[1], None) for rows in _SETS.values() for row in rows}
+    flags["model"] = options.pop("model", None)
+    given = {name: value for name, value in flags.items() if value is not None}
+    scenario = Scenario.from_fields(_overridden(fields, given))
+    if save := options.pop("save_scenario", None):
+        write_scenario(scenario, save)
+    return scenario
+
+
+def _overridden(fields: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
+    """File fields with the flags' on top, whether the file is flat or in sections."""
+    flat = dict(flags)
+    merged: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            merged[name] = {k: v for k, v in value.items() if k not in flat}
+        elif name not in flat:
+            merged[name] = value
+    return {**merged, **flat}
+
+
+def show(answer: Answer, options: dict[str, Any], figure: Callable[[], Figure] | None = None
+         ) -> None:
+    """Print an answer as JSON or as text, and draw its figure when asked."""
+    if path := options.get("plot"):
+        from ridgeline.report.plot import write_figure
+
+        if figure is not None:
+            write_figure(figure(), path)
+    if options.get("as_json"):
+        click.echo(json.dumps(answer.to_dict(), indent=2, allow_nan=False))
+        return
+    from ridgeline.cli.render import print_answer
+
+    print_answer(answer, explain=bool(options.get("explain")))
+    if path:
+        click.echo(f"wrote {path}")

@@ -1,0 +1,1 @@
+"""Fitting kernel constants: physical forms, learned corrections, intervals, error tables."""

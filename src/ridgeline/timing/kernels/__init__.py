@@ -1,0 +1,1 @@
+"""Calibrated kernel times: a physical form, measured constants, a bounded learned correction."""

@@ -6,36 +6,16 @@ from functools import singledispatch
 
 from ridgeline.model.parts import DenseFfn, ExpertFfn
 from ridgeline.numeric import Numeric
+from ridgeline.work.experts_read import distinct_experts
 from ridgeline.work.op import Op
-from ridgeline.work.rank import Format, Rank
+from ridgeline.deployment.operands import Format
+from ridgeline.work.rank import Rank
 
 
 @singledispatch
 def feed_forward_ops(ffn: object, d_model: int, repeats: float, rank: Rank) -> list[Op]:
     """Ops of one feed-forward on one device, `repeats` layers of it."""
     raise TypeError(f"no work is defined for {type(ffn).__name__}")
-
-
-def distinct_experts(*, n_experts: Numeric, top_k: Numeric, tokens: Numeric) -> Numeric:
-    """Experts that at least one of `tokens` tokens is sent to, with uniform routing.
-
-        E (1 - (1 - k / E) ** T)
-
-    Args:
-        n_experts: experts E of the layer [1].
-        top_k: experts a token uses k [1].
-        tokens: tokens T in the step [1].
-
-    Returns:
-        expected number of distinct experts [1].
-
-    Valid for: uniform, independent routing; skewed routing reads fewer.
-    Sources: expectation of occupied cells (Feller, vol. 1); capabilities of MoE serving.
-
-    >>> round(distinct_experts(n_experts=256, top_k=8, tokens=64), 1)
-    222.4
-    """
-    return n_experts * (1 - (1 - top_k / n_experts) ** tokens)
 
 
 @feed_forward_ops.register
@@ -104,7 +84,7 @@ def _grouped(ffn: ExpertFfn, width: float, repeats: float, rank: Rank) -> Op:
     rows = rank.all_tokens * ffn.top_k / plan.ep
     local = ffn.n_experts / plan.ep
     read = distinct_experts(n_experts=float(ffn.n_experts), top_k=float(ffn.top_k),
-                            tokens=rank.all_tokens) / plan.ep
+                            batch_size=rank.all_tokens) / plan.ep
     return Op("experts", "grouped_matmul", "experts", repeats=repeats,
               flop=2 * rows * matrices * width * inter,
               weight_bytes=read * matrices * width * inter * weight.bytes,
@@ -124,7 +104,8 @@ def _dispatch(ffn: ExpertFfn, width: float, repeats: float, rank: Rank) -> list[
     plan = rank.deployment
     group = plan.expert_group
     # Each of a token's top-k choices falls on one of `ep` devices.
-    reached = distinct_experts(n_experts=float(plan.ep), top_k=1.0, tokens=float(ffn.top_k))
+    reached = distinct_experts(n_experts=float(plan.ep), top_k=1.0,
+                               batch_size=float(ffn.top_k))
     out_bytes = 1.0 if rank.formats.experts.compute in ("fp8", "fp4") else rank.activation
     rows = rank.tokens * (reached if plan.ep > 1 else float(group))
     shape = {"tokens": rank.tokens, "hidden": width, "top_k": float(ffn.top_k),

@@ -63,6 +63,7 @@ class Rank:
     def collective(self, name: str, op: str, group: int, message_bytes: Numeric, repeats: Numeric,
                    spans: int | None = None, follows: Follows = "tokens") -> Op:
         """A collective among `group` devices that lie within `spans` neighbouring ones."""
-        return Op(name, "collective", "network", repeats=repeats, message_bytes=message_bytes, follows=follows,
+        return Op(name, "collective", "network", repeats=repeats, message_bytes=message_bytes,
+                  follows=follows,
                   shape={"group": float(group), "spans": float(spans or group)},
                   labels={"collective": op})

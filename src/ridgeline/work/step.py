@@ -10,13 +10,14 @@ from collections import Counter
 from dataclasses import dataclass
 
 from ridgeline.deployment import Deployment
+from ridgeline.deployment.operands import Formats
 from ridgeline.model.architecture import Architecture
 from ridgeline.model.parts import Block
 from ridgeline.numeric import Numeric, ceil_div, where
 from ridgeline.work.feed_forward import feed_forward_ops
 from ridgeline.work.mixers import mixer_ops
 from ridgeline.work.op import Op
-from ridgeline.work.rank import Formats, Rank
+from ridgeline.work.rank import Rank
 
 __all__ = ["Step", "decode_step", "prefill_step", "rank_of", "step_ops"]
 

@@ -1,0 +1,1 @@
+"""Serving: from step times to what users wait."""

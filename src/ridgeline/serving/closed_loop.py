@@ -1,0 +1,202 @@
+"""A benchmark's closed loop, replayed: so many requests in flight, each done one replaced.
+
+Time jumps from event to event: while no prompt is waiting and nobody finishes, every step has the
+same batch, and the sum of its steps is taken at once. So a run costs a few operations a request,
+not a few a token.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from ridgeline.timing.step_table import StepTable
+
+__all__ = ["LoopResult", "Policy", "protocol_lengths", "replay_closed_loop"]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How an engine fills a step.
+
+    Attributes:
+        token_budget: tokens of one step at most.
+        max_num_seqs: sequences running at once at most.
+        kv_capacity: tokens the KV cache holds; infinite when None.
+        prompts: "mixed" puts prompt chunks and decoding sequences in one step (vLLM V1,
+            TensorRT-LLM in-flight batching); "first" runs prompts in steps of their own while
+            decoding waits (SGLang).
+    """
+
+    token_budget: int = 8192
+    max_num_seqs: int = 1024
+    kv_capacity: float | None = None
+    prompts: Literal["mixed", "first"] = "mixed"
+
+
+@dataclass(frozen=True)
+class LoopResult:
+    """Per-request results of a replay, in order of arrival [s]."""
+
+    ttft: np.ndarray[Any, np.dtype[np.float64]]
+    tpot: np.ndarray[Any, np.dtype[np.float64]]
+    duration: float
+    output_tokens: int
+
+
+def protocol_lengths(nominal: int, count: int, low: float = 0.8) -> list[int]:
+    """`count` lengths spread evenly over [low, 1] x nominal, in a fixed scattered order.
+
+    A golden-ratio sequence fills the range evenly, so few requests stand for many.
+    """
+    steps = (np.arange(1, count + 1) * 0.6180339887498949) % 1.0
+    return [max(1, round(nominal * (low + (1 - low) * s))) for s in steps]
+
+
+def replay_closed_loop(table: StepTable, *, concurrency: int, prompts: Sequence[int],
+                       outputs: Sequence[int], policy: Policy) -> LoopResult:
+    """Run the requests with at most `concurrency` in flight; the first wave arrives at once.
+
+    Args:
+        table: step times of the deployment.
+        concurrency: requests in flight.
+        prompts, outputs: tokens of each request, same length.
+        policy: the engine's scheduler.
+
+    Returns:
+        times of every request.
+    """
+    loop = _Loop(table, list(prompts), list(outputs), policy)
+    loop.run(concurrency)
+    ttft = np.asarray(loop.first) - np.asarray(loop.arrival)
+    gaps = np.maximum(np.asarray(outputs, float) - 1, 1)
+    tpot = (np.asarray(loop.last) - np.asarray(loop.first)) / gaps
+    return LoopResult(ttft, tpot, loop.now, int(np.sum(outputs)))
+
+
+class _Loop:
+    """State of a run. `generated` counts decode steps since the start: a sequence that began at
+    step g with `out` tokens leaves at step g + out - 1."""
+
+    def __init__(self, table: StepTable, prompts: list[int], outputs: list[int],
+                 policy: Policy) -> None:
+        count = len(prompts)
+        self.table, self.prompts, self.outputs, self.policy = table, prompts, outputs, policy
+        self.arrival, self.first, self.last = [0.0] * count, [0.0] * count, [0.0] * count
+        self.now, self.generated = 0.0, 0
+        self.running: list[tuple[int, int]] = []        # (step at which it ends, request)
+        self.base = 0                                   # sum over running of length - generated
+        self.waiting: deque[int] = deque()
+        self.done_tokens = 0                            # of the prompt at the head of the queue
+        self.reserved = 0.0                             # KV tokens promised to admitted requests
+        self.next = 0
+
+    def run(self, concurrency: int) -> None:
+        """Serve every request."""
+        self._arrive(concurrency)
+        while self.running or self.waiting:
+            if self.waiting and self._can_admit():
+                self._prompt_step()
+            else:
+                self._decode_until_event()
+
+    def _arrive(self, count: int) -> None:
+        for _ in range(min(count, len(self.prompts) - self.next)):
+            self.arrival[self.next] = self.now
+            self.waiting.append(self.next)
+            self.next += 1
+
+    def _can_admit(self) -> bool:
+        if self.done_tokens:
+            return True
+        if len(self.running) >= self.policy.max_num_seqs:
+            return False
+        if self.policy.kv_capacity is None or not self.running:
+            return True
+        head = self.waiting[0]
+        return self.reserved + self.prompts[head] + self.outputs[head] <= self.policy.kv_capacity
+
+    def _context(self) -> float:
+        return self.base / len(self.running) + self.generated if self.running else 1.0
+
+    def _prompt_step(self) -> None:
+        """One step with as many prompt tokens as the budget allows."""
+        mixed = self.policy.prompts == "mixed"
+        decoding = len(self.running) if mixed else 0
+        budget = max(1, self.policy.token_budget - decoding)
+        pieces: list[tuple[int, int, int]] = []         # (request, new tokens, past)
+        finished: list[int] = []
+        while self.waiting and budget > 0 and self._can_admit():
+            head = self.waiting[0]
+            if not self.done_tokens:
+                self.reserved += self.prompts[head] + self.outputs[head]
+            new = min(budget, self.prompts[head] - self.done_tokens)
+            pieces.append((head, new, self.done_tokens))
+            budget -= new
+            self.done_tokens += new
+            if self.done_tokens < self.prompts[head]:
+                break
+            finished.append(self.waiting.popleft())
+            self.done_tokens = 0
+            if len(self.running) + len(finished) >= self.policy.max_num_seqs:
+                break
+        self.now += self._seconds(pieces, decoding, len(finished))
+        if mixed:
+            self.generated += 1
+        self._start(finished)
+        self._finish()
+
+    def _seconds(self, pieces: list[tuple[int, int, int]], decoding: int, finished: int) -> float:
+        table = self.table
+        new = sum(piece[1] for piece in pieces)
+        seconds = table.fixed + table.tokens(new + decoding)
+        for _, tokens, past in pieces:
+            seconds += table.prefill(tokens, past)
+        if decoding:
+            seconds += table.decode(decoding, self._context())
+        if decoding + finished:
+            seconds += table.logits(decoding + finished)
+        return seconds
+
+    def _start(self, finished: list[int]) -> None:
+        """Prompts whose first token is out join the batch."""
+        for request in finished:
+            self.first[request] = self.now
+            if self.outputs[request] <= 1:
+                self._leave(request)
+                continue
+            heapq.heappush(self.running,
+                           (self.generated + self.outputs[request] - 1, request))
+            self.base += self.prompts[request] + 1 - self.generated
+
+    def _decode_until_event(self) -> None:
+        """All decode-only steps up to the next completion, at once.
+
+        Step time is close to linear in context over such a stretch, so the sum is the number of
+        steps times the step at the middle.
+        """
+        steps = self.running[0][0] - self.generated
+        middle = self._context() + (steps - 1) / 2
+        count = len(self.running)
+        each = (self.table.fixed + self.table.tokens(count) + self.table.decode(count, middle)
+                + self.table.logits(count))
+        self.now += steps * each
+        self.generated += steps
+        self._finish()
+
+    def _finish(self) -> None:
+        while self.running and self.running[0][0] <= self.generated:
+            end, request = heapq.heappop(self.running)
+            began = end - (self.outputs[request] - 1)
+            self.base -= self.prompts[request] + 1 - began
+            self._leave(request)
+
+    def _leave(self, request: int) -> None:
+        self.last[request] = self.now
+        self.reserved -= self.prompts[request] + self.outputs[request]
+        self._arrive(1)

@@ -1,0 +1,160 @@
+"""A step's time as a table: sums of four parts, each a function of at most two numbers.
+
+Every op says what its size follows (all tokens, prompts, decoding sequences, logits). So a step's
+time is
+
+    t = tokens(p + B) + prefill(p, past) + decode(B, context) + logits(L)
+
+and each part is evaluated once on a grid, for all schedulers and simulators to look up.
+"""
+
+from __future__ import annotations
+
+import bisect
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ridgeline.work.op import Op
+from ridgeline.work.step import Step
+
+__all__ = ["Grid", "StepTable", "tabulate"]
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+# Seconds of a list of ops, broadcast over their array fields.
+Timer = Callable[[Sequence[Op]], Any]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Values on a rectangular grid, looked up by linear interpolation, extended by its end slopes.
+
+    Attributes:
+        x: strictly increasing positions along the first axis.
+        y: positions along the second axis (one position: no second axis).
+        values: seconds, shape (len(x), len(y)).
+    """
+
+    x: Array
+    y: Array
+    values: Array
+
+    def __call__(self, x: float, y: float = 0.0) -> float:
+        """Value at one point [s], the same as `at` without NumPy's cost a call."""
+        xs, ys, values = self._plain
+        i = min(max(bisect.bisect_right(xs, x) - 1, 0), len(xs) - 2)
+        u = (x - xs[i]) / (xs[i + 1] - xs[i])
+        low, high = values[i], values[i + 1]
+        if len(ys) == 1:
+            return low[0] * (1 - u) + high[0] * u
+        j = min(max(bisect.bisect_right(ys, y) - 1, 0), len(ys) - 2)
+        v = (y - ys[j]) / (ys[j + 1] - ys[j])
+        return ((low[j] * (1 - u) + high[j] * u) * (1 - v)
+                + (low[j + 1] * (1 - u) + high[j + 1] * u) * v)
+
+    @functools.cached_property
+    def _plain(self) -> tuple[list[float], list[float], list[list[float]]]:
+        return self.x.tolist(), self.y.tolist(), self.values.tolist()
+
+    def at(self, x: Array, y: Array | float = 0.0) -> Array:
+        """Values at many points [s], x and y of one shape."""
+        i, u = _cell(self.x, x)
+        if len(self.y) == 1:
+            column = self.values[:, 0]
+            line: Array = column[i] * (1 - u) + column[i + 1] * u
+            return line
+        j, v = _cell(self.y, np.broadcast_to(np.asarray(y, float), np.shape(x)))
+        low = self.values[i, j] * (1 - u) + self.values[i + 1, j] * u
+        high = self.values[i, j + 1] * (1 - u) + self.values[i + 1, j + 1] * u
+        plane: Array = low * (1 - v) + high * v
+        return plane
+
+
+def _cell(axis: Array, at: Array) -> tuple[Any, Array]:
+    """Index of the cell a position falls in, and how far into it (beyond 0..1 outside)."""
+    index = np.clip(np.searchsorted(axis, at, side="right") - 1, 0, len(axis) - 2)
+    return index, (at - axis[index]) / (axis[index + 1] - axis[index])
+
+
+@dataclass(frozen=True)
+class StepTable:
+    """Seconds of any step of one deployment.
+
+    Attributes:
+        tokens: by all tokens of the step.
+        prefill: by new prompt tokens and tokens cached before them (one prompt).
+        decode: by decoding sequences and their mean context.
+        logits: by rows that need logits.
+        fixed: paid by every step.
+    """
+
+    tokens: Grid
+    prefill: Grid
+    decode: Grid
+    logits: Grid
+    fixed: float = 0.0
+
+    def seconds(self, *, prefill_tokens: Any = 0.0, past: Any = 0.0, sequences: Any = 0.0,
+                context: Any = 1.0, finished: Any = 0.0) -> Array:
+        """Step times [s], broadcast over the arguments.
+
+        Args:
+            prefill_tokens: new tokens of one prompt (or of several, taken as one).
+            past: tokens of that prompt already cached.
+            sequences: decoding sequences.
+            context: their mean length.
+            finished: prompts that need logits in this step.
+        """
+        p, past, n, context, done = np.broadcast_arrays(
+            *(np.asarray(v, float) for v in (prefill_tokens, past, sequences, context, finished)))
+        return (self.fixed + self.tokens.at(p + n)
+                + np.where(p > 0, self.prefill.at(p, past), 0.0)
+                + np.where(n > 0, self.decode.at(n, context), 0.0)
+                + np.where(n + done > 0, self.logits.at(n + done), 0.0))
+
+
+def _positions(most: float, dense_to: int = 64, per_octave: int = 6) -> Array:
+    """1, 2, ..., then a few positions an octave, on multiples of 8, up to `most`."""
+    octaves = np.arange(np.log2(dense_to), np.log2(max(most, 2 * dense_to)) + 1, 1 / per_octave)
+    coarse = np.round(2**octaves / 8) * 8
+    return np.unique(np.concatenate([np.arange(1, dense_to + 1), coarse])).astype(float)
+
+
+def tabulate(ops_of: Callable[[Step], Sequence[Op]], timer: Timer, *, max_tokens: float,
+             max_sequences: float, max_context: float, fixed: float = 0.0) -> StepTable:
+    """Evaluate the four parts of a deployment's step on grids.
+
+    Args:
+        ops_of: ops of a step (fields may be arrays).
+        timer: seconds of ops.
+        max_tokens, max_sequences, max_context: how far the grids reach.
+        fixed: seconds paid by every step.
+    """
+    tokens = _positions(max(max_tokens, max_sequences))
+    rows = _positions(max_sequences, 16, 4)
+    lengths = np.unique(np.round(np.geomspace(1, max(max_context, 2.0), 24)))
+    chunk = _positions(max_tokens, 4, 3)[:, None]
+    past = np.concatenate([[0.0], np.geomspace(64, max(max_context, 128.0), 8)])[None, :]
+
+    def part(follows: str, step: Step, shape: tuple[int, ...]) -> Array:
+        chosen = [op for op in ops_of(step) if op.follows == follows]
+        return np.broadcast_to(np.asarray(timer(chosen), float), shape).copy()
+
+    one = np.zeros(1)
+    decode = Step(decode_sequences=rows[:, None], decode_context=lengths[None, :])
+    prompt = Step(prefill_tokens=chunk, prefill_sequences=1.0, prefill_past=past,
+                  finished_prompts=0.0)
+    # `tokens` ops count all tokens alike; a decode-only step of m sequences has m of them.
+    linear = Step(decode_sequences=tokens[:, None])
+    n_prompt = (len(chunk), past.shape[1])
+    return StepTable(
+        tokens=Grid(tokens, one, part("tokens", linear, (len(tokens), 1))),
+        prefill=Grid(chunk[:, 0], past[0], part("prefill", prompt, n_prompt)),
+        decode=Grid(rows, lengths, part("decode", decode, (len(rows), len(lengths)))),
+        logits=Grid(rows, one, part("logits", Step(decode_sequences=rows[:, None]),
+                                    (len(rows), 1))),
+        fixed=fixed,
+    )

@@ -183,3 +183,18 @@ def _plain(value: float, digits: int) -> str:
         text = f"{value:.{max(0, digits - whole)}f}" if size >= 1 else f"{value:.{digits}g}"
         return text.rstrip("0").rstrip(".") if "." in text and size < 1 else text
     return f"{value:,.0f}" if 1 <= size < 1e9 else f"{value:.{digits}g}"
+
+
+def check_positive(**values: float) -> None:
+    """Refuse numbers that no physical quantity can be, naming the argument.
+
+    Raises:
+        BadInput: a value is not a number, not finite, zero or negative.
+
+    >>> check_positive(batch_size=64, memory_bandwidth=3.35e12)
+    """
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise BadInput(f"{name} is {value!r}; it must be a number")
+        if not (math.isfinite(value) and value > 0):
+            raise BadInput(f"{name} is {value}; it must be a positive, finite number")

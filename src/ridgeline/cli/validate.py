@@ -1,0 +1,167 @@
+"""`ridgeline validate`: how right are the predictions?"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ridgeline.measure.validate.run import FileReport
+
+_WIDTH = 100
+
+
+@click.command(short_help="How right? Predictions against measured files.")
+@click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("--by", metavar="COLUMNS", default="",
+              help="Also group by these columns, such as model,system,engine.")
+@click.option("--plot", metavar="FILE", help="Predicted against measured. Ending: .svg, .png, "
+              ".html or .json.")
+@click.option("--unanswered", metavar="FILE", help="Write the rows without an answer, with the "
+              "reason, as CSV.")
+@click.option("--models", metavar="FILE", help="CSV of model names (name, config_file and, where "
+              "known, weights) beyond the bundled ones.")
+@click.option("--calibration", metavar="FOLDER", help="Use the constants of this folder, made by "
+              "`ridgeline calibrate --out`.")
+@click.option("--write", metavar="FILE", help="Write the report as a Markdown page, with the "
+              "cross-validated errors of every fit.")
+def validate_command(files: tuple[str, ...], as_json: bool, by: str, plot: str | None,
+                     unanswered: str | None, models: str | None, calibration: str | None,
+                     write: str | None) -> None:
+    """Compare predictions with measured tables; without FILE, with the shipped ones.
+
+    A table's kind is told by its columns; plain, gzip and xz files are read. Every row gets a
+    prediction or a reason.
+
+    \b
+    Examples:
+      ridgeline validate
+      ridgeline validate my_gemm.csv.gz --by gpu,backend
+      ridgeline validate serving_latency.csv --plot scatter.svg --unanswered missing.csv
+    """
+    from ridgeline.measure.validate.run import validate_files
+    from ridgeline.report.plot import check_ending, write_figure
+
+    if plot:
+        check_ending(plot)
+    _use(models, calibration)
+    asked = [c.strip() for c in by.split(",") if c.strip()]
+    with _progress(as_json) as start:
+        reports = validate_files(files or _shipped(), asked, start)
+    if as_json:
+        click.echo(json.dumps({"files": [r.to_dict() for r in reports]}, indent=2,
+                              allow_nan=False))
+    else:
+        _print(reports)
+    if unanswered:
+        _write_unanswered(reports, unanswered)
+    if plot:
+        from ridgeline.measure.validate.figure import accuracy_figure
+
+        write_figure(accuracy_figure(reports), plot)
+    if write:
+        from ridgeline.files import write_atomically
+        from ridgeline.measure.validate.page import accuracy_page
+
+        write_atomically(write, accuracy_page(reports))
+    if not as_json:
+        for path in filter(None, (unanswered, plot, write)):
+            click.echo(f"wrote {path}")
+
+
+def _use(models: str | None, calibration: str | None) -> None:
+    """Point the predictors at the user's own names and constants."""
+    if models:
+        from ridgeline.measure.truth.names import add_names
+
+        add_names(models)
+    if calibration:
+        from ridgeline.measure.calibrate import use_calibration
+
+        use_calibration(calibration)
+
+
+def _shipped() -> list[Path]:
+    from ridgeline.truth_data import shipped_tables
+
+    return shipped_tables()
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+    """A progress bar on standard error; nothing of it reaches a pipe."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    show = console.is_terminal and not quiet
+    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                  console=console, transient=True, disable=not show) as bar:
+
+        def start(name: str, rows: int) -> Callable[[int], None]:
+            task = bar.add_task(Path(name).name, total=rows)
+            return lambda done: bar.advance(task, done)
+
+        yield start
+
+
+def _print(reports: Sequence[FileReport]) -> None:
+    """One table a file, then what has no answer and why."""
+    from collections import Counter
+
+    from rich.console import Console
+
+    console = Console(width=_WIDTH, highlight=False)
+    for report in reports:
+        share = report.predicted / report.rows if report.rows else 0.0
+        console.print(f"[bold]{Path(report.file).name}[/bold]: {report.schema}, {report.rows:,} "
+                      f"rows, {share:.1%} predicted", soft_wrap=True)
+        if any(group.n for group in report.groups):
+            console.print(_table(report))
+        for reason, count in Counter(u.reason for u in report.unanswered).most_common(5):
+            console.print(f"  {count:,} not answered: {reason}", markup=False, soft_wrap=True)
+        console.print()
+
+
+def _table(report: FileReport) -> Any:
+    """The scores of one file."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column("group", max_width=34, overflow="fold")
+    table.add_column("metric")
+    for name in ("n", "median APE", "p90 APE", "bias", "in 80 %", "in 95 %"):
+        table.add_column(name, justify="right")
+    for g in report.groups:
+        if g.n:
+            table.add_row(g.group, g.metric, f"{g.n:,}", *(_percent(v) for v in (
+                g.median_ape_pct, g.p90_ape_pct)), _percent(g.bias_pct, sign=True),
+                _percent(g.coverage80_pct), _percent(g.coverage95_pct))
+    return table
+
+
+def _percent(value: float | None, sign: bool = False) -> str:
+    if value is None:
+        return "-"
+    return f"{value:{'+' if sign else ''}.1f} %"
+
+
+def _write_unanswered(reports: Sequence[FileReport], path: str) -> None:
+    """CSV of every row without an answer."""
+    from ridgeline.files import write_atomically
+
+    out = io.StringIO()
+    lines = csv.writer(out, lineterminator="\n")
+    lines.writerow(["file", "row", "id", "reason"])
+    for report in reports:
+        lines.writerows([report.file, u.row, u.id, u.reason] for u in report.unanswered)
+    write_atomically(path, out.getvalue())

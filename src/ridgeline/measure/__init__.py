@@ -1,0 +1,1 @@
+"""Measuring: truth tables, validation against them, calibration from them."""

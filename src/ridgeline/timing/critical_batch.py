@@ -24,7 +24,7 @@ def critical_batch_rule(*, ridge: Numeric, bytes_per_param: Numeric, total_param
         total_params: parameters read in a step, all of them once every expert is hit [param].
         active_params: parameters one token uses [param].
     Returns:
-        batch [sequence].
+        batch [1].
     Raises:
         ZeroDivisionError: no active parameters, for plain floats.
     Valid for: a context short enough that the cache costs nothing; all experts read.
@@ -54,7 +54,7 @@ def critical_batch_with_kv(*, total_params: Numeric, active_params: Numeric,
         peak_flops_per_s: dense peak of one chip C [FLOP/s].
         memory_bandwidth: device memory bandwidth of one chip W [B/s].
     Returns:
-        batch [sequence]; infinite beyond the KV knee, where no batch is compute-bound.
+        batch [1]; infinite beyond the KV knee, where no batch is compute-bound.
     Raises:
         ZeroDivisionError: a rate of zero, for plain floats.
     Valid for: any number of equal chips; attention operations neglected.
@@ -105,7 +105,7 @@ def kv_equals_weights(*, params_read: Numeric, bytes_per_param: Numeric,
         params_read: parameters read in a step [param].
         bytes_per_param: of one parameter b [B/param].
         kv_bytes_per_token: cache of one token k [B/token].
-        batch_size: sequences in the step B [sequence].
+        batch_size: sequences in the step B [1].
     Returns:
         context length of each sequence [token].
     Raises:
@@ -127,7 +127,7 @@ def compute_idle_share(*, batch_size: Numeric, bytes_per_param: Numeric,
         idle = 1 - min(1, 2 * B / (b * h))
 
     Args:
-        batch_size: sequences in the step B [sequence].
+        batch_size: sequences in the step B [1].
         bytes_per_param: of one parameter b [B/param].
         ridge: ridge point of the chip h in the compute format [FLOP/B].
     Returns:

@@ -88,7 +88,7 @@ def kv_offload_time(*, context_length: Numeric, kv_bytes_per_token: Numeric,
     Args:
         context_length: tokens in each cache L [token].
         kv_bytes_per_token: cache of one token k [B/token].
-        batch_size: sequences brought back B [sequence].
+        batch_size: sequences brought back B [1].
         link_bandwidth: one-way bandwidth of the link to that memory [B/s].
     Returns:
         time [s].

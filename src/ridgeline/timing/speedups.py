@@ -196,7 +196,7 @@ def layer_read_share(*, skip_share: Numeric, batch_size: Numeric) -> Numeric:
 
     Args:
         skip_share: probability that a sequence skips the layer f [1].
-        batch_size: sequences in the step B [sequence].
+        batch_size: sequences in the step B [1].
     Returns:
         share of layers read [1].
     Raises:
@@ -217,7 +217,7 @@ def early_exit_byte_speedup(*, skip_share: Numeric, batch_size: Numeric) -> Nume
 
     Args:
         skip_share: probability that a sequence skips a layer f, below 1 [1].
-        batch_size: sequences in the step B [sequence].
+        batch_size: sequences in the step B [1].
     Returns:
         speed-up of a memory-bound step [1].
     Raises:

@@ -143,7 +143,7 @@ def decode_bytes(*, params_read: Numeric, bytes_per_param: Numeric, batch_size: 
     Args:
         params_read: parameters read in a step [param].
         bytes_per_param: of one parameter b [B/param].
-        batch_size: sequences in the step B [sequence].
+        batch_size: sequences in the step B [1].
         context_length: tokens in each sequence's context L [token].
         kv_bytes_per_token: cache of one token k [B/token].
     Returns:
@@ -168,7 +168,7 @@ def decode_flop(*, active_params: Numeric, batch_size: Numeric, context_length: 
 
     Args:
         active_params: parameters one token uses [param].
-        batch_size: sequences in the step B [sequence].
+        batch_size: sequences in the step B [1].
         context_length: tokens in each sequence's context L [token].
         attention_flop_per_token: operations for each cached token a, 0 to neglect [FLOP/token].
     Returns:
@@ -200,7 +200,7 @@ def decode_step(*, params_read: Numeric, active_params: Numeric, batch_size: Num
     Args:
         params_read: parameters read in a step [param].
         active_params: parameters one token uses [param].
-        batch_size: sequences in the step B [sequence].
+        batch_size: sequences in the step B [1].
         context_length: tokens in each sequence's context L [token].
         kv_bytes_per_token: cache of one token k [B/token].
         bytes_per_param: of one parameter b [B/param].
@@ -245,7 +245,7 @@ def decode_throughput(*, batch_size: Numeric, step_time: Numeric,
         throughput = B * tokens_per_step / t
 
     Args:
-        batch_size: sequences in the step B [sequence].
+        batch_size: sequences in the step B [1].
         step_time: time of a step t [s].
         tokens_per_step: tokens each sequence gains, above 1 with speculation [token].
     Returns:
@@ -275,7 +275,7 @@ def prefill_flop(*, active_params: Numeric, prompt_tokens: Numeric, n_layers: Nu
         prompt_tokens: tokens of one prompt s [token].
         n_layers: attention layers, 0 to neglect attention [1].
         d_attention: query heads times head width d [1].
-        batch_size: prompts B [sequence].
+        batch_size: prompts B [1].
         cached_share: share of the prompt already in the prefix cache f [1].
     Returns:
         operations on all chips together [FLOP].
@@ -305,7 +305,7 @@ def prefill_bytes(*, params_read: Numeric, bytes_per_param: Numeric, prompt_toke
         bytes_per_param: of one parameter b [B/param].
         prompt_tokens: tokens of one prompt s [token].
         kv_bytes_per_token: cache of one token k [B/token].
-        batch_size: prompts B [sequence].
+        batch_size: prompts B [1].
         cached_share: share of the prompt already in the prefix cache f [1].
         n_chunks: passes the prompt is cut into n [1].
     Returns:
@@ -349,7 +349,7 @@ def prefill(*, active_params: Numeric, params_read: Numeric, bytes_per_param: Nu
         mbu: share of the bandwidth reached [1].
         n_layers: attention layers, 0 to neglect attention [1].
         d_attention: query heads times head width d [1].
-        batch_size: prompts B [sequence].
+        batch_size: prompts B [1].
         kv_bytes_per_token: cache of one token k [B/token].
         cached_share: share of the prompt already in the prefix cache f [1].
         n_chunks: passes the prompt is cut into [1].

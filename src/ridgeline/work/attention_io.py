@@ -141,7 +141,7 @@ def decode_attention_occupancy(*, batch_size: Numeric, n_kv_heads: Numeric, n_sp
         u = min(1, B * n_kv_heads * n_splits / n_cores)
 
     Args:
-        batch_size: sequences in the step [sequence].
+        batch_size: sequences in the step [1].
         n_kv_heads: key-value heads on this chip [1].
         n_splits: pieces each sequence's context is cut into (1: no split) [1].
         n_cores: streaming multiprocessors [1].
@@ -164,7 +164,7 @@ def splits_to_fill(*, batch_size: Numeric, n_kv_heads: Numeric, n_cores: Numeric
         n_splits = ceil(n_cores / (B * n_kv_heads))
 
     Args:
-        batch_size: sequences in the step [sequence].
+        batch_size: sequences in the step [1].
         n_kv_heads: key-value heads on this chip [1].
         n_cores: streaming multiprocessors [1].
     Returns:

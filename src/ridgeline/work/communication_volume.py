@@ -92,7 +92,7 @@ def tensor_parallel_bytes(*, n_layers: Numeric, tp: Numeric, batch_size: Numeric
     Args:
         n_layers: layers [1].
         tp: tensor-parallel degree [1].
-        batch_size: tokens in the step B [sequence].
+        batch_size: tokens in the step B [1].
         d_model: model width [1].
         bytes_in: of one activation [B].
     Returns:
@@ -120,7 +120,7 @@ def tensor_parallel_time(*, n_layers: Numeric, tp: Numeric, batch_size: Numeric,
     Args:
         n_layers: layers [1].
         tp: tensor-parallel degree [1].
-        batch_size: tokens in the step B [sequence].
+        batch_size: tokens in the step B [1].
         d_model: model width [1].
         bytes_in: of one activation [B].
         network_bandwidth: one-way bandwidth of one chip [B/s].

@@ -23,7 +23,7 @@ def distinct_experts(*, n_experts: Numeric, top_k: Numeric, batch_size: Numeric)
     Args:
         n_experts: routed experts of the layer E [1].
         top_k: experts each token uses k [1].
-        batch_size: tokens in the step B [sequence].
+        batch_size: tokens in the step B [1].
     Returns:
         experts read, between k and E [1].
     Raises:
@@ -44,7 +44,7 @@ def distinct_experts_skewed(*, inclusion: Sequence[Numeric], batch_size: Numeric
 
     Args:
         inclusion: probability p_i that a token uses expert i, one for each expert [1].
-        batch_size: tokens in the step B [sequence].
+        batch_size: tokens in the step B [1].
     Returns:
         experts read [1]; never more than with even routing.
     Raises:

@@ -58,7 +58,7 @@ def pipeline_hop_bytes(*, batch_size: Numeric, d_model: Numeric, bytes_in: Numer
         bytes = B * d_model * b
 
     Args:
-        batch_size: tokens in the microbatch B [sequence].
+        batch_size: tokens in the microbatch B [1].
         d_model: model width [1].
         bytes_in: of one activation [B].
     Returns:
@@ -105,7 +105,7 @@ def pipeline_throughput(*, pp: Numeric, n_microbatches: Numeric, batch_size: Num
     Args:
         pp: pipeline stages p [1].
         n_microbatches: microbatches in rotation m [1].
-        batch_size: sequences in one microbatch B [sequence].
+        batch_size: sequences in one microbatch B [1].
         t_stage: time of one stage for one microbatch [s].
     Returns:
         tokens per second [token/s].

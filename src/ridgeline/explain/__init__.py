@@ -1,0 +1,1 @@
+"""Where numbers come from: derivations, the glossary, the list of formulas."""

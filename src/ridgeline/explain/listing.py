@@ -1,0 +1,76 @@
+"""Find every public formula of the package, without a registry.
+
+A formula is a name in a module's `__all__` whose parameters are all keyword-only and annotated
+`Numeric` (or `Sequence[Numeric]`), and which returns `Numeric`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ridgeline
+
+__all__ = ["Formula", "formula_named", "formulas", "is_formula"]
+
+Formula = Callable[..., Any]
+
+_NUMERIC = ("Numeric", "Sequence[Numeric]")
+# Rooms that hold formulas; surfaces are not searched, so that listing imports no server or page.
+_ROOMS = ("work", "timing", "memory", "serving", "training", "retrieval", "reasoning",
+          "economics")
+
+
+def is_formula(candidate: Any) -> bool:
+    """Whether a function is a pure formula by its signature."""
+    if not inspect.isfunction(candidate):
+        return False
+    signature = inspect.signature(candidate)
+    parameters = signature.parameters.values()
+    return (bool(parameters) and signature.return_annotation == "Numeric"
+            and all(p.kind is p.KEYWORD_ONLY and p.annotation in _NUMERIC for p in parameters))
+
+
+def formulas(rooms: tuple[str, ...] = _ROOMS) -> dict[str, Formula]:
+    """Every formula by its full name ("ridgeline.timing.textbook.decode_step"), sorted.
+
+    Args:
+        rooms: packages of `ridgeline` to search.
+    """
+    found: dict[str, Formula] = {}
+    for name in _module_names(rooms):
+        module = importlib.import_module(name)
+        for public in getattr(module, "__all__", ()):
+            candidate: Any = getattr(module, public, None)
+            if is_formula(candidate) and candidate.__module__ == name:
+                found[f"{name}.{public}"] = candidate
+    return dict(sorted(found.items()))
+
+
+def formula_named(name: str) -> Formula:
+    """The formula with this short or full name.
+
+    Raises:
+        UnknownName: there is none; the nearest names are given.
+    """
+    from ridgeline.errors import UnknownName
+
+    known = formulas()
+    for full, function in known.items():
+        if name in (full, function.__name__):
+            return function
+    raise UnknownName.among("formula", name, [f.__name__ for f in known.values()])
+
+
+def _module_names(rooms: tuple[str, ...]) -> Iterator[str]:
+    for room in pkgutil.iter_modules(ridgeline.__path__, "ridgeline."):
+        if room.name.rpartition(".")[2] not in rooms:
+            continue
+        yield room.name
+        if room.ispkg:
+            package = importlib.import_module(room.name)
+            for found in pkgutil.walk_packages(package.__path__, room.name + "."):
+                yield found.name

@@ -16,7 +16,8 @@ from ridgeline.memory import engines
 from ridgeline.memory.inference import Footprint, footprint
 from ridgeline.model.architecture import Architecture
 
-ROWS = list(csv.DictReader((Path(__file__).parent / "data" / "startup_logs.csv").open()))
+ROWS = list(csv.DictReader(
+    (Path(__file__).parent / "data" / "startup_logs.csv").read_text("utf-8").splitlines()))
 FORMATS = {"bf16": (16, 16), "awq": (4.16, 4.16), "nf4": (4.13, 4.13), "fp8_block": (8.002, 8.002),
            "mxfp4": (16, 4.25), "int4_g128": (4.16, 4.16), "int8": (8.01, 8.01)}
 # Rows whose engine accounted otherwise than any release since: kept and reported, not targets.

@@ -10,7 +10,6 @@ with that distance.
 from __future__ import annotations
 
 import functools
-import importlib.resources
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any
 
 from ridgeline.errors import BadInput
 from ridgeline.machine.chip import Chip
+from ridgeline.timing.constants import constants_text
 from ridgeline.timing.kernels.residual import Residual, Spread
 from ridgeline.timing.kernels.result import Distance
 
@@ -167,10 +167,10 @@ def load(family: str) -> Store:
     Raises:
         BadInput: no data file of that name.
     """
-    file = importlib.resources.files("ridgeline.timing") / "data" / f"{family}.json"
-    if not file.is_file():
+    text = constants_text(f"{family}.json")
+    if text is None:
         raise BadInput(f"no kernel constants for family {family!r} in this installation")
-    return Store(json.loads(file.read_text(encoding="utf-8")))
+    return Store(json.loads(text))
 
 
 def content(family: str, entries: Iterable[Entry], fingerprint: str) -> dict[str, Any]:

@@ -1,0 +1,168 @@
+"""Kernel tables: rows of one machine, backend and format are one call of a kernel model.
+
+The measurements repeat their input, so what fits in L2 was served from there: every model is
+called with `warm`, which is for such tables only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ridgeline.errors import RidgelineError
+from ridgeline.measure.truth.reader import Table
+from ridgeline.measure.validate.prediction import Advance, Prediction, Predictions
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ridgeline.machine.chip import Chip
+    from ridgeline.timing.kernels.result import KernelTime
+
+    Array = np.ndarray[Any, Any]
+
+Labels = Mapping[str, Any]
+Columns = Mapping[str, Any]
+
+# Cards the measurements name by how they are linked; the catalog knows the card itself.
+_CARDS = {"A100-PCIE-PAIRNVLINK": "A100-PCIe-80GB", "H100-PCIE-PAIRNVLINK": "H100-PCIe"}
+
+
+@dataclass(frozen=True)
+class Call:
+    """How the rows of one kind of table become calls of a kernel model.
+
+    Attributes:
+        by: columns that are one value a call.
+        run: (labels, columns of the rows) -> KernelTime.
+    """
+
+    by: tuple[str, ...]
+    run: Callable[[Labels, Columns], KernelTime]
+
+
+@functools.cache
+def chip_named(gpu: str) -> Chip:
+    """The catalog's chip under the name the measurements use.
+
+    Raises:
+        UnknownName: the catalog has no such chip.
+    """
+    from ridgeline.catalog import load_chip
+
+    chip = load_chip(_CARDS.get(gpu, gpu))
+    return dataclasses.replace(chip, name=gpu) if gpu in _CARDS else chip
+
+
+def predict(table: Table, advance: Advance) -> Predictions:
+    """Kernel times of every row, or the reason why not."""
+    nothing = f"no predictor yet for {table.schema.name} tables"
+    prediction = Prediction.unanswered(len(table), nothing)
+    call = CALLS.get(table.schema.name)
+    if call is None:
+        return {"time": prediction}
+    for labels, where in groups(table, call.by):
+        try:
+            time = call.run(labels, {c: v[where] for c, v in table.columns.items()})
+        except RidgelineError as error:
+            prediction.refuse(where, str(error))
+        except ModuleNotFoundError as error:
+            if not (error.name or "").startswith("ridgeline."):
+                raise
+            prediction.refuse(where, nothing)
+        else:
+            prediction.put(where, time.seconds, *time.interval(0.8), *time.interval(0.95))
+        advance(len(where))
+    return {"time": prediction}
+
+
+def groups(table: Table, by: Sequence[str]) -> Iterator[tuple[dict[str, Any], Array]]:
+    """The distinct values of the columns and the positions of their rows, in order of values."""
+    import numpy as np
+
+    code = np.zeros(len(table), np.int64)
+    for column in by:
+        values = table.columns[column].tolist()
+        names = {v: i for i, v in enumerate(sorted(set(values)))}
+        code = code * len(names) + np.fromiter((names[v] for v in values), np.int64, len(values))
+    order = np.argsort(code, kind="stable")
+    edges = np.flatnonzero(np.diff(code[order])) + 1
+    for where in np.split(order, edges):
+        yield {c: table.columns[c][where[0]] for c in by}, where
+
+
+def _gemm(at: Labels, c: Columns) -> KernelTime:
+    from ridgeline.timing.kernels.gemm import gemm_time
+
+    return gemm_time(chip_named(at["gpu"]), m=c["m"], n=c["n"], k=c["k"], format=at["dtype"],
+                     backend=at["backend"], warm=True)
+
+
+def _moe(at: Labels, c: Columns) -> KernelTime:
+    from ridgeline.timing.kernels.moe import moe_time
+
+    return moe_time(chip_named(at["gpu"]), tokens=c["tokens"], hidden=c["hidden"],
+                    inter=c["inter"], top_k=c["topk"], experts=c["experts"], tp=c["tp"],
+                    ep=c["ep"], gated=c["gated"], format=at["dtype"], backend=at["backend"],
+                    routing=at["routing"], warm=True)
+
+
+def _prefill(at: Labels, c: Columns) -> KernelTime:
+    from ridgeline.timing.kernels.attention import prefill_attention_time
+
+    return prefill_attention_time(
+        chip_named(at["gpu"]), batch=c["batch"], new_tokens=c["seq_len"], q_heads=c["q_heads"],
+        kv_heads=c["kv_heads"], head_dim=c["head_dim"], window=_window(c),
+        format=_plain(at["dtype"]), kv_format=_plain(at["kv_dtype"]), backend=at["backend"],
+        kernel=at["kernel"], warm=True)
+
+
+def _decode(at: Labels, c: Columns) -> KernelTime:
+    from ridgeline.timing.kernels.attention import decode_attention_time
+
+    return decode_attention_time(
+        chip_named(at["gpu"]), batch=c["batch"], kv_len=c["kv_len"], q_heads=c["q_heads"],
+        kv_heads=c["kv_heads"], head_dim=c["head_dim"], window=_window(c),
+        format=_plain(at["dtype"]), kv_format=_plain(at["kv_dtype"]), backend=at["backend"],
+        kernel=at["kernel"], warm=True)
+
+
+def _window(c: Columns) -> Any:
+    import numpy as np
+
+    return np.nan_to_num(c["window"])
+
+
+def _plain(format: str) -> str:
+    """Format names of the tables in the package's spelling."""
+    return {"bfloat16": "bf16", "float16": "fp16", "half": "fp16"}.get(format, format)
+
+
+def _collective(at: Labels, c: Columns) -> KernelTime:
+    from ridgeline.machine.chip import Link
+    from ridgeline.measure.fit.collective import _BACKEND, _OP, VIDUR_NETWORK, machine_of
+    from ridgeline.timing.kernels.collective import collective_time
+
+    group, nodes = int(at["n_gpus"]), int(at["n_gpus"] // max(at["gpus_per_node"], 1))
+    place = machine_of(at["gpu"], group)
+    return collective_time(
+        chip_named(at["gpu"]), op=_OP.get(at["op"], at["op"]), bytes=c["bytes"], group=group,
+        link=Link(place.link, place.bandwidth, 0.0), nodes=nodes,
+        cross_domain_link=VIDUR_NETWORK if nodes > 1 else None,
+        backend=_BACKEND.get(at["kernel"], at["kernel"]), version=at["version"],
+        format=_plain(at["dtype"]))
+
+
+CALLS = {
+    "gemm": Call(("gpu", "backend", "dtype"), _gemm),
+    "moe": Call(("gpu", "backend", "dtype", "routing"), _moe),
+    "attention_prefill": Call(("gpu", "backend", "kernel", "dtype", "kv_dtype", "head_dim",
+                               "window"), _prefill),
+    "attention_decode": Call(("gpu", "backend", "kernel", "dtype", "kv_dtype", "head_dim",
+                              "window"), _decode),
+    "collective": Call(("gpu", "kernel", "version", "op", "n_gpus", "gpus_per_node", "dtype"),
+                       _collective),
+}

@@ -149,10 +149,10 @@ def _collective(at: Labels, c: Columns) -> KernelTime:
     group, nodes = int(at["n_gpus"]), int(at["n_gpus"] // max(at["gpus_per_node"], 1))
     place = machine_of(at["gpu"], group)
     return collective_time(
-        chip_named(at["gpu"]), op=_OP.get(at["op"], at["op"]), bytes=c["bytes"], group=group,
+        chip_named(at["gpu"]), op=_OP.get(at["op"]) or at["op"], bytes=c["bytes"], group=group,
         link=Link(place.link, place.bandwidth, 0.0), nodes=nodes,
         cross_domain_link=VIDUR_NETWORK if nodes > 1 else None,
-        backend=_BACKEND.get(at["kernel"], at["kernel"]), version=at["version"],
+        backend=_BACKEND.get(at["kernel"]) or at["kernel"], version=at["version"],
         format=_plain(at["dtype"]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -106,9 +107,8 @@ def read_options(options: dict[str, Any]) -> Scenario:
 
         check_ending(options["plot"])
     if path := options.pop("catalog", None):
-        from ridgeline.catalog import use_catalog
-
-        use_catalog(path)
+        # The catalog reads this variable, so files given here reach every room.
+        os.environ["RIDGELINE_CATALOG"] = path
     file = options.pop("scenario_file", None)
     fields = read_scenario(file) if file else {}
     flags = {row[1]: options.pop(row[1], None) for rows in _SETS.values() for row in rows}

@@ -64,8 +64,6 @@ def complete(deployment: Deployment, architecture: Architecture, cluster: Cluste
     Raises:
         BadInput: the replica does not divide the machine.
     """
-    from ridgeline.deployment.rules import largest_tp
-
     given = deployment.chips_per_replica
     if deployment.chips > cluster.n_chips:
         raise BadInput(f"the deployment needs {deployment.chips} chips "
@@ -73,9 +71,8 @@ def complete(deployment: Deployment, architecture: Architecture, cluster: Cluste
     if deployment.chips == cluster.n_chips:
         return deployment
     if given == 1 and deployment.dp == 1:
-        tp = largest_tp(architecture, min(cluster.n_chips, cluster.domain_size))
-        deployment = dataclasses.replace(deployment, tp=tp)
-        given = tp
+        deployment = widest(deployment, architecture, cluster)
+        given = deployment.tp
     if cluster.n_chips % given:
         raise BadInput(f"a replica of {given} chips does not divide the machine's "
                        f"{cluster.n_chips}; give tp, pp or dp that do")
@@ -83,3 +80,17 @@ def complete(deployment: Deployment, architecture: Architecture, cluster: Cluste
         return dataclasses.replace(deployment, dp=cluster.n_chips // given)
     raise BadInput(f"tp, pp, cp, attention_dp and dp use {deployment.chips} of the machine's "
                    f"{cluster.n_chips} chips; leave dp out to fill it")
+
+
+def widest(deployment: Deployment, architecture: Architecture, cluster: Cluster) -> Deployment:
+    """The deployment with the largest tensor parallelism inside a domain that breaks no rule."""
+    from ridgeline.deployment.rules import broken_rules
+
+    most = min(cluster.n_chips, cluster.domain_size)
+    for tp in range(most, 1, -1):
+        if cluster.n_chips % tp:
+            continue
+        plan = dataclasses.replace(deployment, tp=tp, dp=cluster.n_chips // tp)
+        if not broken_rules(architecture, plan, cluster):
+            return plan
+    return deployment

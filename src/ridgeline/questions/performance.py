@@ -1,0 +1,149 @@
+"""Speed of a scenario: calibrated through the engine's scheduler, or by the textbook."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ridgeline.questions.resolve import Resolved
+from ridgeline.questions.textbook import WholeModel, whole_model
+from ridgeline.serving.deployed import Deployed
+from ridgeline.timing.roofline import StepBounds, bound_name, step_bounds
+from ridgeline.work.step import Step, decode_step, prefill_step
+
+__all__ = ["Performance", "calibrated_performance", "decode_context", "deployed_of",
+           "ideal_performance", "per_replica"]
+
+
+@dataclass(frozen=True)
+class Performance:
+    """What one user and the whole machine see.
+
+    Attributes:
+        ttft, tpot, e2e: mean seconds of a request.
+        output_tokens_per_s: all replicas together.
+        prefill_s, decode_s: one prompt alone; one decode step at the steady batch.
+        ttft_floor, tpot_floor: physical floors of those two.
+        prefill_flop, decode_flop: model FLOP of a prompt and of a step, all devices of a replica.
+        decode_bytes: bytes read in a step, all devices of a replica.
+        batch: sequences decoding at once on a replica.
+        bound_prefill, bound_decode: compute, memory or network.
+    """
+
+    ttft: float
+    tpot: float
+    e2e: float
+    output_tokens_per_s: float
+    prefill_s: float
+    decode_s: float
+    ttft_floor: float
+    tpot_floor: float
+    prefill_flop: float
+    decode_flop: float
+    decode_bytes: float
+    batch: float
+    bound_prefill: str
+    bound_decode: str
+
+
+def decode_context(resolved: Resolved) -> float:
+    """Mean length of a sequence while it is decoded [tokens]."""
+    work = resolved.scenario.workload
+    return work.prompt + (work.output + 1) / 2
+
+
+def per_replica(resolved: Resolved) -> int:
+    """Requests in flight on the fullest replica."""
+    return math.ceil(resolved.scenario.workload.concurrency / resolved.deployment.dp)
+
+
+def deployed_of(resolved: Resolved) -> Deployed:
+    """The scenario's replica, ready for timing."""
+    work = resolved.scenario.workload
+    longest = work.context or math.ceil((work.prompt + work.output) * 1.1)
+    return Deployed(resolved.architecture, resolved.deployment, resolved.cluster,
+                    resolved.formats, longest)
+
+
+def ideal_performance(resolved: Resolved) -> Performance:
+    """The textbook: whole-model roofline, one prompt alone, steady decoding at full batch."""
+    from ridgeline.timing import textbook
+
+    model, work = whole_model(resolved), resolved.scenario.workload
+    batch, context = float(per_replica(resolved)), decode_context(resolved)
+    machine = {"n_chips": model.chips, "peak_flops_per_s": model.peak,
+               "memory_bandwidth": model.bandwidth}
+    kv = float(resolved.architecture.cache_bytes(
+        context, kv_bits=resolved.formats.kv.bytes * 8)) / context
+    per_token = textbook.attention_flop_per_cached_token(
+        n_layers=model.n_layers, n_heads=1.0, head_dim=model.d_attention)
+    reading = {"params_read": model.params_read(batch),
+               "bytes_per_param": model.read_bytes_per_param(batch)}
+    tpot = textbook.decode_step(**reading, active_params=model.active_params, batch_size=batch,
+                                context_length=context, kv_bytes_per_token=kv,
+                                attention_flop_per_token=per_token, **machine)
+    flop = textbook.decode_flop(active_params=model.active_params, batch_size=batch,
+                                context_length=context, attention_flop_per_token=per_token)
+    moved = textbook.decode_bytes(**reading, batch_size=batch, context_length=context,
+                                  kv_bytes_per_token=kv)
+    prompt = float(work.prompt)
+    prompt_read = {"params_read": model.params_read(prompt),
+                   "bytes_per_param": model.read_bytes_per_param(prompt)}
+    shape = {"active_params": model.active_params, "prompt_tokens": prompt,
+             "n_layers": model.n_layers, "d_attention": model.d_attention,
+             "cached_share": work.prefix_hit}
+    prompt_flop = textbook.prefill_flop(**shape)
+    prefill = textbook.prefill(**shape, **prompt_read, **machine)
+    compute = flop / (model.chips * model.peak)
+    return Performance(
+        ttft=prefill, tpot=tpot, e2e=prefill + max(work.output - 1, 0) * tpot,
+        output_tokens_per_s=batch / tpot * resolved.deployment.dp, prefill_s=prefill,
+        decode_s=tpot, ttft_floor=prefill, tpot_floor=tpot, prefill_flop=prompt_flop,
+        decode_flop=flop, decode_bytes=moved, batch=batch,
+        bound_prefill=_two_way(model, prompt_flop, prefill),
+        bound_decode="compute" if compute >= tpot * (1 - 1e-12) else "memory")
+
+
+def _two_way(model: WholeModel, flop: float, seconds: float) -> str:
+    return "compute" if flop / (model.chips * model.peak) >= seconds * (1 - 1e-12) else "memory"
+
+
+def calibrated_performance(resolved: Resolved) -> Performance:
+    """Replay the workload's closed loop on one replica with calibrated step times."""
+    replica, work = deployed_of(resolved), resolved.scenario.workload
+    concurrency = per_replica(resolved)
+    new = max(1, round(work.prompt * (1 - work.prefix_hit)))
+    loop = replica.closed_loop(concurrency=concurrency, prompt=new, output=max(1, work.output))
+    context = decode_context(resolved)
+    prompt = prefill_step(tokens=float(new), past=float(work.prompt - new))
+    ttft, tpot = float(np.mean(loop.ttft)), float(np.mean(loop.tpot))
+    batch = min(float(concurrency), float(replica.policy.max_num_seqs),
+                max(1.0, replica.footprint.max_concurrency(context)))
+    step = decode_step(sequences=batch, context=context)
+    floors = [_bounds(replica, s) for s in (prompt, step)]
+    flop = [_whole_flop(replica, s) for s in (prompt, step)]
+    seconds = [replica.step_seconds(s) for s in (prompt, step)]
+    return Performance(
+        ttft=ttft, tpot=tpot, e2e=ttft + max(work.output - 1, 0) * tpot,
+        output_tokens_per_s=loop.output_tokens / loop.duration * resolved.deployment.dp,
+        prefill_s=seconds[0], decode_s=seconds[1], ttft_floor=float(floors[0].lower),
+        tpot_floor=float(floors[1].lower), prefill_flop=flop[0], decode_flop=flop[1],
+        decode_bytes=_whole_bytes(replica, step), batch=batch,
+        bound_prefill=bound_name(floors[0]), bound_decode=bound_name(floors[1]))
+
+
+def _bounds(replica: Deployed, step: Step) -> StepBounds:
+    return step_bounds(replica.ops(step), replica.cluster)
+
+
+def _whole_flop(replica: Deployed, step: Step) -> float:
+    """FLOP of a step on all devices of a tensor-parallel group."""
+    share = replica.deployment.chips_per_replica / replica.deployment.pp
+    return share * sum(float(op.repeats * op.flop) for op in replica.ops(step))
+
+
+def _whole_bytes(replica: Deployed, step: Step) -> float:
+    share = replica.deployment.chips_per_replica / replica.deployment.pp
+    return share * sum(float(op.repeats * op.memory_bytes) for op in replica.ops(step))

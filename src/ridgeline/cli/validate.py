@@ -126,6 +126,8 @@ def _print(reports: Sequence[FileReport]) -> None:
                       f"rows, {share:.1%} predicted", soft_wrap=True)
         if any(group.n for group in report.groups):
             console.print(_table(report))
+        for note, count in report.notes.items():
+            console.print(f"  {count:,} rows: {note}", markup=False, soft_wrap=True)
         for reason, count in Counter(u.reason for u in report.unanswered).most_common(5):
             console.print(f"  {count:,} not answered: {reason}", markup=False, soft_wrap=True)
         console.print()

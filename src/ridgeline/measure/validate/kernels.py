@@ -75,6 +75,7 @@ def predict(table: Table, advance: Advance) -> Predictions:
             prediction.refuse(where, nothing)
         else:
             prediction.put(where, time.seconds, *time.interval(0.8), *time.interval(0.95))
+            prediction.remark(time.note, len(where))
         advance(len(where))
     return {"time": prediction}
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ridgeline.errors import RidgelineError
@@ -59,6 +59,7 @@ class Prediction:
         value: SI value; NaN where there is no answer.
         low80, high80, low95, high95: interval ends; NaN where there is none.
         reason: text for each row; why there is no answer, "" where there is one.
+        notes: what a reader should know of some answers -> how many rows it is about.
     """
 
     value: Array
@@ -67,6 +68,7 @@ class Prediction:
     low95: Array
     high95: Array
     reason: Array
+    notes: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def unanswered(cls, rows: int, reason: str) -> Prediction:
@@ -87,6 +89,11 @@ class Prediction:
             if part is not None:
                 getattr(self, name)[where] = np.where(answered, part, np.nan)
         self.reason[where] = np.where(answered, "", "the prediction is not a finite number")
+
+    def remark(self, note: str, rows: int) -> None:
+        """Keep a note about so many rows; an empty one is nothing to keep."""
+        if note:
+            self.notes[note] = self.notes.get(note, 0) + rows
 
     def refuse(self, where: Array, reason: str) -> None:
         """Say why these rows have no answer."""

@@ -42,6 +42,7 @@ class FileReport:
         unanswered: rows without any, with the reason.
         points: metric -> (measured, predicted, row) of the scored rows, SI.
         units: metric -> SI unit.
+        notes: what a reader should know of some answers -> how many rows it is about.
     """
 
     file: str
@@ -52,13 +53,15 @@ class FileReport:
     unanswered: tuple[Unanswered, ...]
     points: dict[str, tuple[Array, Array, Array]]
     units: dict[str, str]
+    notes: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         reasons = Counter(u.reason for u in self.unanswered)
         return {"file": self.file, "schema": self.schema, "rows": self.rows,
                 "predicted": self.predicted, "groups": [g.to_dict() for g in self.groups],
-                "unanswered": [{"reason": r, "rows": n} for r, n in reasons.most_common()]}
+                "unanswered": [{"reason": r, "rows": n} for r, n in reasons.most_common()],
+                "notes": [{"note": t, "rows": n} for t, n in self.notes.items()]}
 
 
 def validate_files(paths: Sequence[str | Path], by: Sequence[str] = (),
@@ -100,10 +103,11 @@ def validate_table(table: Table, by: Sequence[str] = (), advance: Advance = _sil
             scored |= use
             if use.any():
                 points[metric] = (values[use], predictions[metric].value[use], table.row[use])
+    notes = {note: rows for p in predictions.values() for note, rows in p.notes.items()}
     missing = _unanswered(table, truth, predictions, ~scored)
     return FileReport(table.name, table.schema.name, table.n_rows, int(scored.sum()),
                       tuple(groups), missing, points,
-                      {m.metric: m.unit for m in table.schema.measures})
+                      {m.metric: m.unit for m in table.schema.measures}, notes)
 
 
 def _unanswered(table: Table, truth: dict[str, Array], predictions: Predictions,

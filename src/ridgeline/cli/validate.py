@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ridgeline.errors import BadInput
+
 if TYPE_CHECKING:
     from ridgeline.measure.validate.run import FileReport
 
@@ -52,6 +54,7 @@ def validate_command(files: tuple[str, ...], as_json: bool, by: str, plot: str |
 
     if plot:
         check_ending(plot)
+    _check_folders(plot, unanswered, write)
     _use(models, calibration)
     asked = [c.strip() for c in by.split(",") if c.strip()]
     with _progress(as_json) as start:
@@ -75,6 +78,13 @@ def validate_command(files: tuple[str, ...], as_json: bool, by: str, plot: str |
     if not as_json:
         for path in filter(None, (unanswered, plot, write)):
             click.echo(f"wrote {path}")
+
+
+def _check_folders(*paths: str | None) -> None:
+    """Refuse a place that cannot be written to before the work, not after it."""
+    for path in filter(None, paths):
+        if not Path(path).parent.is_dir():
+            raise BadInput(f"cannot write {path}: there is no folder {Path(path).parent}")
 
 
 def _use(models: str | None, calibration: str | None) -> None:

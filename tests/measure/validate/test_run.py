@@ -120,6 +120,13 @@ def test_a_bad_figure_name_is_refused_before_any_work(tmp_path):
     assert isinstance(result.exception, BadInput) and ".svg" in str(result.exception)
 
 
+@pytest.mark.parametrize("option", ["--plot", "--unanswered", "--write"])
+def test_a_missing_folder_is_refused_before_any_work(tmp_path, option):
+    place = str(tmp_path / "none" / "out.svg")
+    result = CliRunner().invoke(validate_command, ["none.csv", option, place])
+    assert isinstance(result.exception, BadInput) and "no folder" in str(result.exception)
+
+
 def test_put_and_refuse():
     out = Prediction.unanswered(3, "no")
     out.put(np.array([0, 2]), np.array([1.0, 2.0]))

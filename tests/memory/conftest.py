@@ -68,6 +68,32 @@ MODELS: dict[str, Callable[[], Architecture]] = {
     "gpt-oss-20b": lambda: dense("gpt-oss-20b", 24, 2880, 2880, 64, 8, 64, 201088,
                                  experts=(32, 4), windows=(1, 128), expert_bias=True),
     "DeepSeek-V3 attention": latent,
+    # Falcon has an ungated feed-forward four times as wide: 2/3 of a gated one in parameters.
+    "Falcon 7B": lambda: dense("Falcon 7B", 32, 4544, 4 * 4544 * 2 // 3, 71, 1, 64, 65024,
+                               tied=True),
+    "Llama 2 13B": lambda: dense("Llama 2 13B", 40, 5120, 13824, 40, 40, 128, 32000),
+    "Mistral 7B": lambda: dense("Mistral 7B", 32, 4096, 14336, 32, 8, 128, 32000),
+    "Vicuna 7B": lambda: dense("Vicuna 7B", 32, 4096, 11008, 32, 32, 128, 32000),
+    "TinyLlama 1B": lambda: dense("TinyLlama 1B", 22, 2048, 5632, 32, 4, 64, 32000),
+    "Qwen-1.8B": lambda: dense("Qwen-1.8B", 24, 2048, 5504, 16, 16, 128, 151936),
+    "Qwen-7B": lambda: dense("Qwen-7B", 32, 4096, 11008, 32, 32, 128, 151936),
+    "Qwen-7B-Chat": lambda: dense("Qwen-7B", 32, 4096, 11008, 32, 32, 128, 151936),
+    "CodeLlama 34 B": lambda: dense("CodeLlama 34B", 48, 8192, 22016, 64, 8, 128, 32000),
+    "Llama 2 7 B": lambda: dense("Llama 2 7B", 32, 4096, 11008, 32, 32, 128, 32000),
+    "Llama 2 70 B": lambda: dense("Llama 2 70B", 80, 8192, 28672, 64, 8, 128, 32000),
+    "Llama-3.1-405B": lambda: dense("405B", 126, 16384, 53248, 128, 8, 128, 128256),
+    "shisa-v2-llama3.1-8b": lambda: dense("8B", 32, 4096, 14336, 32, 8, 128, 128256),
+    "shisa-v2-llama3.3-70b": lambda: dense("70B", 80, 8192, 28672, 64, 8, 128, 128256),
+    "Qwen3-32B": lambda: dense("Qwen3-32B", 64, 5120, 25600, 64, 8, 128, 151936),
+    "Qwen3-30B-A3B": lambda: dense("Qwen3-30B-A3B", 48, 2048, 768, 32, 4, 128, 151936,
+                                   experts=(128, 8)),
+    "Hunyuan-A13B": lambda: dense("Hunyuan-A13B", 32, 4096, 3072, 32, 8, 128, 128167,
+                                  experts=(64, 8), tied=True),
+    # Local layers of Llama 4 keep the last 8,192 tokens, more than these runs reach.
+    "Llama-4-Scout": lambda: dense("Llama-4-Scout", 48, 5120, 8192, 40, 8, 128, 202048,
+                                   experts=(16, 1)),
+    "GLM-4.5-Air": lambda: dense("GLM-4.5-Air", 46, 4096, 1408, 96, 8, 128, 151552,
+                                 experts=(128, 8)),
 }
 
 

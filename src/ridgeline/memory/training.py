@@ -1,6 +1,6 @@
 """Training state: weights, gradients and optimizer, by optimizer and sharding.
 
-Activations are in `activations`; `training_footprint` in `footprint_training` puts both together.
+Activations are in `activations`; `peak.training_peak` puts both together.
 """
 
 from __future__ import annotations

@@ -1,0 +1,154 @@
+"""Published peak memory of inference, fine-tuning and training against `peak`."""
+
+from __future__ import annotations
+
+import csv
+import lzma
+import re
+from collections import defaultdict
+from collections.abc import Callable
+from statistics import median
+
+import pytest
+
+from ridgeline.deployment import Deployment
+from ridgeline.deployment.sharding import WeightFormats
+from ridgeline.errors import UnknownName
+from ridgeline.memory.peak import (
+    FRAMEWORKS,
+    Peak,
+    TrainingRun,
+    inference_peak,
+    training_peak,
+)
+from ridgeline.model.architecture import Architecture
+from ridgeline.model.parts import Attention, Block, DenseFfn, Weight
+from ridgeline.truth_data import shipped_file
+
+Models = Callable[[str], Architecture]
+GIB = 2.0**30
+BITS = {"bf16": 16.0, "int8": 8.3, "int4": 4.16, "int4 (AWQ)": 4.16, "bnb.nf4": 4.5,
+        "bnb.nf4-dq": 4.127}
+# Qwen's script trains rank-64 adapters on every matrix of a layer.
+QWEN_LORA = 32 * 64 * (2 * (4096 + 4096) + (4096 + 8192) + 2 * (4096 + 11008) + (11008 + 4096))
+ALPACA_TOKENS = 1304                 # longest sequence of the data set under Llama's tokens
+
+
+def rows() -> list[dict[str, str]]:
+    with lzma.open(shipped_file("memory.csv.xz"), "rt", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row["value_gb_as_reported"] != "OOM"]
+
+
+def measured(row: dict[str, str]) -> float:
+    """Bytes; "GB" of tools that divide by 2**30 is GiB (see the table's notes)."""
+    return float(row["value_gib"] or row["value_gb_as_reported"]) * GIB
+
+
+def gpt(hidden: int, layers: int) -> Architecture:
+    """A GPT with learned positions, heads of 128 and a tied embedding."""
+    block = Block(Attention(hidden // 128, hidden // 128, 128), DenseFfn(4 * hidden, gated=False),
+                  (Weight("norms", (4 * hidden,), "norm"),))
+    return Architecture("gpt", "gpt", hidden, 51200, 2048, ((block, layers),),
+                        (Weight("embed", (51200, hidden), "embedding", "vocab"),), (), True,
+                        (Weight("norm", (2 * hidden,), "norm"),))
+
+
+def predict(row: dict[str, str], models: Models) -> Peak | None:
+    source = row["source"]
+    if source.startswith("lhl"):
+        return llama_cpp(row, models)
+    if source.startswith("BigScience"):
+        return bloom(row)
+    if source.startswith("torchtitan"):
+        return torchtitan(row, models)
+    if source.startswith("ml-eng"):
+        run = TrainingRun(1, int(row["seq_len_tokens"]), zero_stage=3, dp=8, optimizer="offload",
+                          sequence_parallel=False)
+        return training_peak(models("Llama-3.1-8B"), Deployment(), run,
+                             framework="deepspeed_zero3")
+    if "tune" in row["phase"] or row["phase"].startswith("training"):
+        return finetune(row, models)
+    bits = BITS[row["weight_dtype"]]
+    framework = {"AutoAWQ README": "autoawq", "LitGPT resource tables": "litgpt",
+                 "Qwen README": "transformers"}[source]
+    if "Xeon" in row["gpu"]:
+        framework = "autoawq_cpu"
+    seq = int(row["seq_len_tokens"] or 128)
+    return inference_peak(models(row["model"]), framework=framework, batch=int(row["batch_seqs"]),
+                          seq_len=seq, prompt_tokens=seq if "AWQ" in source else 1,
+                          formats=WeightFormats(bits, bits, 16.0),
+                          kv_bytes=1.0 if row["config"] == "int8 KV" else 2.0)
+
+
+def llama_cpp(row: dict[str, str], models: Models) -> Peak:
+    names = ("shisa-v2-llama3.1-8b", "shisa-v2-llama3.3-70b", "Qwen3-32B", "Qwen3-30B-A3B",
+             "Qwen3-235B-A22B", "Hunyuan-A13B", "Llama-4-Scout", "GLM-4.5-Air")
+    name = next(n for n in names if row["model"].startswith(n))
+    file = float(re.search(r"weights file ([\d.]+) GiB", row["notes"])[1]) * GIB  # type: ignore[index]
+    return inference_peak(models(name), framework="llamacpp", batch=1, seq_len=4224,
+                          weight_bytes=file, flash_attention="-fa 1" in row["config"])
+
+
+def bloom(row: dict[str, str]) -> Peak:
+    text = row["config"]
+    dp, tp, pp, mbs, gbs = (int(re.search(k + r"(\d+)", text)[1])  # type: ignore[index]
+                            for k in ("DP", "TP", "PP", "MBS", "GBS"))
+    hidden = int(re.search(r"hidden (\d+)", text)[1])  # type: ignore[index]
+    found = re.search(r"layers (\d+)", text)
+    layers = (int(found[1]) if found else
+              round((float(row["params_b"]) * 1e9 - 51200 * hidden) / (12 * hidden**2)))
+    run = TrainingRun(mbs, 2048, n_microbatches=gbs // dp // mbs, zero_stage=1, dp=dp,
+                      sequence_parallel=False)
+    return training_peak(gpt(hidden, layers), Deployment(tp=tp, pp=pp), run,
+                         framework="megatron_deepspeed")
+
+
+def torchtitan(row: dict[str, str], models: Models) -> Peak:
+    fsdp, tp, pp, cp = (int(re.search(k + r" (\d+)", row["config"])[1])  # type: ignore[index]
+                        for k in ("FSDP", "TP", "PP", "CP"))
+    batch = int(row["batch_seqs"])
+    # A pipeline splits the local batch into microbatches of one sequence.
+    micro = 1 if pp > 1 else batch
+    run = TrainingRun(micro, int(row["seq_len_tokens"]) // cp, n_microbatches=batch // micro,
+                      zero_stage=3, dp=fsdp * cp, optimizer="adamw_fp32", weight_bytes=4.0)
+    return training_peak(models(row["model"]), Deployment(tp=tp, pp=pp), run,
+                         framework="torchtitan")
+
+
+def finetune(row: dict[str, str], models: Models) -> Peak | None:
+    if row["source"].startswith("LitGPT"):
+        if row["n_gpus"] != "1":
+            return None                       # sharded over two devices with unstated settings
+        count = float(re.sub(r"\D", "", row["config"]))
+        bits = BITS[row["weight_dtype"]]
+        run = TrainingRun(int(row["batch_seqs"]), ALPACA_TOKENS, recompute="none",
+                          trainable=count, sequence_parallel=False)
+        return training_peak(models(row["model"]), Deployment(), run, framework="litgpt",
+                             formats=WeightFormats(bits, bits, 16.0))
+    return qwen_finetune(row, models)
+
+
+def qwen_finetune(row: dict[str, str], models: Models) -> Peak | None:
+    seq, kind = int(row["seq_len_tokens"]), row["phase"]
+    bits = BITS[row["weight_dtype"]]
+    if "multinode" in kind:
+        return None                           # a sum over devices of an unstated sharding
+    trainable: float | None = QWEN_LORA
+    stage, dp = 0, 1
+    if "(emb)" in kind:
+        trainable += 2 * 151936 * 4096
+    if "Full" in kind:
+        trainable, stage, dp = None, 3, 2
+    run = TrainingRun(1, seq, zero_stage=stage, dp=dp, trainable=trainable,
+                      sequence_parallel=False)
+    one = training_peak(models("Qwen-7B"), Deployment(), run, framework="deepspeed_peft",
+                        formats=WeightFormats(bits, bits, 16.0))
+    if dp == 1:
+        return one
+    total = one.total
+    return Peak(type(total)(dp * total.value, dp * total.low, dp * total.high, "B", total.basis))
+
+
+def table(models: Models) -> list[tuple[dict[str, str], float, Peak]]:
+    found = ((row, predict(row, models)) for row in rows())
+    return [(row, measured(row), peak) for row, peak in found if peak is not None]

@@ -53,7 +53,7 @@ class Training:
         micro_batch: sequences one device group computes at a time.
         zero: optimizer sharding stage 0 to 3 over the data-parallel group.
         recompute: none, selective, full or reversible.
-        optimizer: adamw, adam8bit, adafactor, muon, sgd, lion.
+        optimizer: adamw, adamw_8bit, adafactor, muon, lion, ... (see memory.training).
         adapter_rank: LoRA rank; None: full training.
         microbatches: micro-batches in flight through the pipeline; None: as many as stages.
     """
@@ -134,7 +134,6 @@ _MOST = {"zero": 3, "prompt": 10**9, "output": 10**9, "context": 10**9, "concurr
 _SHARES = {"memory_fraction": (0.0, 1.0), "prefix_hit": (0.0, 1.0)}
 _CHOICES = {
     "recompute": ("none", "selective", "full", "reversible"),
-    "optimizer": ("adamw", "adam8bit", "adafactor", "muon", "sgd", "lion"),
 }
 
 

@@ -53,7 +53,8 @@ _TRAINING = [
     ("--zero", "zero", "STAGE", "Optimizer sharding stage, 0 to 3. [default: 0]"),
     ("--recompute", "recompute", "KIND", "none, selective, full, reversible. "
      "[default: selective]"),
-    ("--optimizer", "optimizer", "NAME", "adamw, adam8bit, adafactor, muon, sgd, lion."),
+    ("--optimizer", "optimizer", "NAME", "adamw, adamw_8bit, adafactor, muon, lion, sgd. "
+     "[default: adamw]"),
     ("--adapter-rank", "adapter_rank", "N", "Train LoRA adapters of this rank."),
 ]
 _SETS = {"machine": _MACHINE, "serving": _SERVING, "training": _TRAINING}

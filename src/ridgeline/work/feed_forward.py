@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import singledispatch
 
+from ridgeline.deployment.operands import Format
 from ridgeline.model.parts import DenseFfn, ExpertFfn
 from ridgeline.numeric import Numeric
 from ridgeline.work.experts_read import distinct_experts
 from ridgeline.work.op import Op
-from ridgeline.deployment.operands import Format
 from ridgeline.work.rank import Rank
 
 

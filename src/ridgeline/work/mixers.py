@@ -122,11 +122,12 @@ def _query_projection(q_lora_rank: int | None, width: Numeric, d_model: int, rep
     ]
 
 
-def _indexer(indexer: Indexer, d_model: int, stride: Numeric, repeats: float,
+def _indexer(indexer: Indexer, d_model: int, stride: Numeric, key_width: float, repeats: float,
              rank: Rank) -> list[Op]:
     """Projections and scoring of a sparse-attention indexer: every cached key is scored in fp8.
 
-    It is not split by tensor parallelism. Keys are 8 bit with one 4-byte scale.
+    It is not split by tensor parallelism. Keys are 8 bit with one 4-byte scale; `stride` tokens
+    share one, made by projections `key_width` wide in all.
     """
     width = float(indexer.n_heads * indexer.head_dim)
     dense = rank.formats.dense
@@ -148,7 +149,7 @@ def _indexer(indexer: Indexer, d_model: int, stride: Numeric, repeats: float,
         rank.matmul("index_q_proj", "attention", rank.tokens, indexer.q_lora_rank, width, repeats,
                     dense),
         rank.matmul("index_k_proj", "attention", rank.tokens, d_model,
-                    float(indexer.head_dim + indexer.n_heads), repeats, rank.formats.wide),
+                    key_width + indexer.n_heads, repeats, rank.formats.wide),
         scores("prefill", rank.prompts, rank.prompts * new, pairs, rank.prompts * (past + new)),
         scores("decode", rank.decoding, rank.decoding, rank.decoding * rank.context / stride,
                rank.decoding * rank.context),
@@ -184,7 +185,8 @@ def _latent(mixer: LatentAttention, d_model: int, repeats: float, rank: Rank) ->
     ]
     window = _UNLIMITED
     if mixer.indexer is not None:
-        ops += _indexer(mixer.indexer, d_model, 1.0, repeats, rank)
+        ops += _indexer(mixer.indexer, d_model, 1.0, float(mixer.indexer.head_dim), repeats,
+                        rank)
         window = float(mixer.indexer.top_k)
     ops += _core(rank, repeats, heads=heads, kv_heads=heads, qk_dim=qk, v_dim=v, kv_bytes=kv_bytes,
                  window=window, label="latent_attention", decode_heads=(1.0, entry, latent))
@@ -231,10 +233,11 @@ def _far_range(mixer: CompressedAttention, d_model: int, heads: Numeric, kv_byte
     new, past = rank.prompt_tokens, rank.prompt_past
     pairs = rank.prompts * attended_pairs(new=new, past=past, window=kept * ratio) / ratio
     length = minimum(rank.context / ratio, kept)
-    ops = [rank.matmul("compress_proj", "attention", rank.tokens, d_model, 2 * dim, repeats,
-                       rank.formats.dense)]
+    ops = [rank.matmul("compress_proj", "attention", rank.tokens, d_model,
+                       2 * mixer.overlap * dim, repeats, rank.formats.dense)]
     if mixer.indexer is not None:
-        ops += _indexer(mixer.indexer, d_model, ratio, repeats, rank)
+        pooled = 2.0 * mixer.overlap * mixer.indexer.head_dim
+        ops += _indexer(mixer.indexer, d_model, ratio, pooled, repeats, rank)
 
     def far(follows: Follows, batch: Numeric, rows: Numeric, scored: Numeric, keys: Numeric) -> Op:
         return Op(f"{follows}_far_attention", "attention", "attention", repeats=repeats,
@@ -261,13 +264,12 @@ def _linear(mixer: LinearAttention, d_model: int, repeats: float, rank: Rank) ->
     k_heads, v_heads = mixer.n_k_heads / tp, mixer.n_v_heads / tp
     keys, values = k_heads * mixer.k_dim, v_heads * mixer.v_dim
     dense = rank.formats.dense
-    # Output gate z is as wide as the values; lightning has one too. Decay and beta: one a head.
-    gates = values + (2 * v_heads if mixer.rule == "gated_delta" else
-                      keys + v_heads if mixer.rule == "kda" else 0.0)
     width = 2 * keys + values
+    gates, gate_ops = _gates(mixer, d_model, keys, values, v_heads, repeats, rank)
     matrix = v_heads * mixer.k_dim * mixer.v_dim
     return [
         rank.matmul("in_proj", "mixer", rank.tokens, d_model, width + gates, repeats, dense),
+        *gate_ops,
         *_convolution(width, mixer.conv_kernel, repeats, rank),
         *_scan(f"{mixer.rule}_scan", width + values, matrix, repeats, rank,
               {"k_heads": k_heads, "k_dim": float(mixer.k_dim), "v_heads": v_heads,
@@ -276,6 +278,24 @@ def _linear(mixer: LinearAttention, d_model: int, repeats: float, rank: Rank) ->
         rank.matmul("out_proj", "mixer", rank.tokens, values, d_model, repeats, dense),
         *_reduce(d_model, repeats, rank),
     ]
+
+
+def _gates(mixer: LinearAttention, d_model: int, keys: Numeric, values: Numeric,
+           v_heads: Numeric, repeats: float, rank: Rank) -> tuple[Numeric, list[Op]]:
+    """Width of the gates in the input projection, and products of low-rank ones.
+
+    The output gate is as wide as the values; gated delta has decay and beta, one a head; KDA has
+    beta, a decay for each key channel of rank k_dim, and a gate of rank v_dim unless full.
+    """
+    if mixer.rule != "kda":
+        return values + (2 * v_heads if mixer.rule == "gated_delta" else 0.0), []
+    dense = rank.formats.dense
+    ops = [rank.matmul("decay_b_proj", "mixer", rank.tokens, mixer.k_dim, keys, repeats, dense)]
+    if mixer.full_rank_gate:
+        return mixer.k_dim + v_heads + values, ops
+    ops.append(rank.matmul("gate_b_proj", "mixer", rank.tokens, mixer.v_dim, values, repeats,
+                           dense))
+    return mixer.k_dim + v_heads + mixer.v_dim, ops
 
 
 @mixer_ops.register

@@ -124,7 +124,7 @@ def _embedding(architecture: Architecture, rank: Rank) -> Op:
 
 def _head_ops(architecture: Architecture, rank: Rank) -> list[Op]:
     """Output head and sampling; an encoder has neither."""
-    if not architecture.causal:
+    if not architecture.causal or not (architecture.head or architecture.tied):
         return []
     vocab = architecture.vocab_size / rank.deployment.tp
     ops = [rank.matmul("lm_head", "head", rank.logits, architecture.d_model, vocab, 1.0,

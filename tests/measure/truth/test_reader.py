@@ -119,7 +119,7 @@ def test_memory_units(tmp_path):
     row = "s,g,f,m{n},inference,peak,{gib},{gb},\"{unit}\"\n"
     text = head + "".join([
         row.format(n=1, gib="2", gb="2", unit="GB (torch max memory / 1024^3)"),
-        row.format(n=2, gib="", gb="2", unit="GB"),
+        row.format(n=2, gib="", gb="2", unit="GB (max_memory_allocated / 1e9)"),
         row.format(n=3, gib="", gb="2", unit="GB (nvidia-smi, likely GiB)"),
         row.format(n=4, gib="", gb="OOM", unit="OOM (>80GB)")])
     values = measured(read_table(write(tmp_path, text)))["memory"]

@@ -25,14 +25,15 @@ def measured(table: Table) -> dict[str, Array]:
 def _memory(table: Table, certain: Array) -> Array:
     """Memory in bytes: the GiB column where the unit is certain, else the figure as reported.
 
-    A bare "GB" is read as 1e9 bytes; what a source calls GB but takes from nvidia-smi is GiB.
+    A bare "GB" is read as GiB, as the tools behind these tables count: in 1e9 bytes the weights
+    of Qwen-7B alone (15.4) would already exceed its published peak (15.2).
     """
     import numpy as np
 
     if "value_gb_as_reported" not in table.columns:
         return certain
     units = table.columns["unit_as_reported"]
-    scale = np.array([2.0**30 if "GiB" in u or "nvidia-smi" in u else 1e9 for u in units])
+    scale = np.array([1e9 if "1e9" in u else 2.0**30 for u in units])
     reported = np.array([_number(t) for t in table.columns["value_gb_as_reported"]])
     usable = np.array([u.startswith(("GB", "GiB")) for u in units])
     return np.where(np.isfinite(certain), certain, np.where(usable, reported * scale, np.nan))

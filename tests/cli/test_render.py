@@ -50,7 +50,7 @@ def test_no_interval_column_without_intervals() -> None:
 def test_levers_come_last_and_what_is_never_reached_says_so() -> None:
     text = render_answer(sample())
     assert text.index("ops") < text.index("What would help most")
-    assert "unlimited" in text and "never reached" in text
+    assert "infinite" in text and "never reached" in text
 
 
 def test_explain_adds_the_derivation(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["print_answer", "render_answer"]
 
 _WIDTH = 100
+_LONGEST_CELL = 40
 # Endings of JSON keys that only repeat the unit printed beside the number.
 _UNIT_ENDINGS = {"s": "_s", "B": "_bytes", "FLOP": "_flop", "USD": "_usd", "W": "_w", "J": "_j",
                  "B/s": "_bytes_per_s", "FLOP/s": "_flop_per_s", "FLOP/B": "_flop_per_byte",
@@ -72,13 +73,21 @@ def _parts(answer: Answer) -> Iterator[RenderableType]:
     bound = answer.quantities.get("bound")
     title = answer.question.replace("_", " ")
     yield Text.assemble((title, "bold"), f"  limited by {bound}" if bound else "")
-    if any(name != "bound" for name in answer.quantities):
+    sentences = {k: v for k, v in answer.quantities.items() if k != "bound" and _sentence(v)}
+    for name, value in sentences.items():
+        yield Text(f"{name.replace('_', ' ')}: {value}")
+    if any(name != "bound" and name not in sentences for name in answer.quantities):
         yield _quantities(answer)
     for table in sorted(answer.tables, key=lambda t: t.name == "levers"):
         yield Text()
         yield _table(table)
     for note in (*answer.notes, *_undefined(answer)):
         yield Padding(Text(f"note: {note}", style="dim"), (0, 0))
+
+
+def _sentence(value: Value) -> bool:
+    """Whether a text is too long for the table of quantities."""
+    return isinstance(value, str) and len(value) > _LONGEST_CELL
 
 
 def _undefined(answer: Answer) -> list[str]:
@@ -90,7 +99,7 @@ def _quantities(answer: Answer) -> RenderableType:
     """Name, value, interval and basis of each quantity; columns nobody needs are left out."""
     from rich.markup import escape
 
-    values = {k: v for k, v in answer.quantities.items() if k != "bound"}
+    values = {k: v for k, v in answer.quantities.items() if k != "bound" and not _sentence(v)}
     spread = any(isinstance(v, Quantity) and v.low != v.high for v in values.values())
     grid = _grid()
     grid.add_column("quantity", overflow="fold")
@@ -158,6 +167,10 @@ def _number(value: float, unit: str) -> str:
     """A number with its unit; whole counts in full."""
     if value != value:
         return "-"
-    if unit in ("", "1") and float(value).is_integer() and abs(value) < 1e15:
+    if abs(value) == float("inf"):
+        return "infinite" if value > 0 else "-infinite"
+    if unit not in ("", "1"):
+        return format_si(value, unit)
+    if float(value).is_integer() and abs(value) < 1e15:
         return f"{value:,.0f}"
-    return format_si(value, unit)
+    return format_si(value, unit, 3 if abs(value) < 100 else 5)

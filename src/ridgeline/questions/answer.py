@@ -114,15 +114,12 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form of all surfaces; non-finite numbers become null with a note."""
-        notes = list(self.notes)
-        answer: dict[str, Any] = {}
-        for name, value in self.quantities.items():
-            answer[name] = _json_value(value)
-            if (note := _not_finite(name, value)) and note not in notes:
-                notes.append(note)
+        answer = {name: _json_value(value) for name, value in self.quantities.items()}
+        notes = [*self.notes, *_not_finite(self.quantities)]
         return {"question": self.question, "scenario": _json_safe(self.scenario),
                 "answer": answer, "tables": [t.to_dict() for t in self.tables],
-                "notes": notes, "derivation": [d.to_dict() for d in self.derivation]}
+                "notes": list(dict.fromkeys(notes)),
+                "derivation": [d.to_dict() for d in self.derivation]}
 
 
 def levers_table(rows: Sequence[tuple[str, float, str]]) -> Table:
@@ -172,11 +169,15 @@ def _json_safe(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 
-def _not_finite(name: str, value: Value) -> str:
-    """The note that stands in for an infinite or undefined number."""
-    number = value.value if isinstance(value, Quantity) else value
-    if not isinstance(number, float) or math.isfinite(number):
-        return ""
-    if math.isnan(number):
-        return f"{name} is undefined for these inputs."
-    return f"{name} is {'infinite' if number > 0 else 'minus infinity'}: it is never reached."
+def _not_finite(quantities: Mapping[str, Value]) -> list[str]:
+    """The notes that stand in for infinite and undefined numbers."""
+    numbers = {name: v.value if isinstance(v, Quantity) else v for name, v in quantities.items()}
+    floats = {name: v for name, v in numbers.items() if isinstance(v, float)}
+    infinite = [name for name, v in floats.items() if math.isinf(v)]
+    undefined = [name for name, v in floats.items() if math.isnan(v)]
+    notes = []
+    if infinite:
+        notes.append(f"Infinite, never reached: {', '.join(infinite)}.")
+    if undefined:
+        notes.append(f"Undefined for these inputs: {', '.join(undefined)}.")
+    return notes

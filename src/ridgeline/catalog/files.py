@@ -10,7 +10,8 @@ from typing import Any
 from ridgeline.catalog.names import tokens_of
 from ridgeline.errors import BadInput
 
-__all__ = ["DATA", "INDEX", "Index", "build_index", "index_text", "read_index", "read_text", "read_toml", "toml_files"]
+__all__ = ["DATA", "INDEX", "Index", "build_index", "index_text", "read_index", "read_text",
+           "read_toml", "toml_files"]
 
 DATA = Path(__file__).parent / "data"
 INDEX = "index.json"

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["ENVIRONMENT", "Catalog", "default_catalog"]
 
 ENVIRONMENT = "RIDGELINE_CATALOG"
+LONGEST_NAME = 200
 Kind = Literal["chips", "engines", "links", "tiers", "formats", "models"]
 _TABLES = {"links": "link", "tiers": "tier", "formats": "format"}
 
@@ -81,6 +82,8 @@ class Catalog:
     def link_entry(self, name: str) -> LinkEntry:
         """An interconnect with its sources. Raises as `chip`."""
         entries = self.links()
+        if not name.strip() or len(name) > LONGEST_NAME:
+            raise BadInput(f"a link needs a name of 1 to {LONGEST_NAME} characters")
         spellings = {s: e.name for e in entries for s in (e.name, *e.aliases)}
         found = _only("link", name, spellings, {}, "links")
         return next(e for e in entries if e.name == found)
@@ -134,6 +137,8 @@ class Catalog:
 
     def _path(self, kind: Literal["chips", "engines"], name: str) -> Path:
         """The file behind a name: the user's own, else the bundled one of exactly that name."""
+        if not name.strip() or len(name) > LONGEST_NAME:
+            raise BadInput(f"a {kind[:-1]} needs a name of 1 to {LONGEST_NAME} characters")
         own = list(self._user_files(kind))
         if own:
             index = build_index(own)
@@ -192,8 +197,6 @@ def _bundled_index(kind: str) -> Index:
 def _only(kind: str, name: str, spellings: dict[str, str], sizes: dict[str, float],
           listing: str) -> str:
     """The one entry a spelling means."""
-    if not name.strip() or len(name) > 200:
-        raise BadInput(f"a {kind} needs a name of 1 to 200 characters")
     found, settled = candidates(name, spellings, sizes)
     if settled:
         return found[0]

@@ -30,10 +30,12 @@ class Chip:
     Attributes:
         name: catalog name ("H100-SXM").
         vendor, architecture: as the field says them ("NVIDIA", "Hopper").
-        peaks: FLOP/s (or OP/s) by compute format: fp32, tf32, fp16, bf16, fp8, fp6, fp4, int8, int4.
+        peaks: FLOP/s (or OP/s) by compute format: fp32, tf32, fp16, bf16, fp8, fp6, fp4, int8,
+            int4.
         memory_bytes: nominal device memory [bytes].
         memory_bandwidth: [bytes/s].
-        usable_memory_bytes: what the driver reports, when known [bytes].
+        usable_memory_bytes: what the driver reports, when known; may exceed the decimal label
+            [bytes].
         l2_bytes, sram_bytes: on-chip memories [bytes], 0 when unknown.
         n_cores: streaming multiprocessors or cores, 0 when unknown.
         clock: boost clock [Hz], 0 when unknown.

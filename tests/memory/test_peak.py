@@ -98,7 +98,7 @@ def bloom(row: dict[str, str]) -> Peak:
     layers = (int(found[1]) if found else
               round((float(row["params_b"]) * 1e9 - 51200 * hidden) / (12 * hidden**2)))
     run = TrainingRun(mbs, 2048, n_microbatches=gbs // dp // mbs, zero_stage=1, dp=dp,
-                      sequence_parallel=False)
+                      sequence_parallel=False, flash_attention=False)
     return training_peak(gpt(hidden, layers), Deployment(tp=tp, pp=pp), run,
                          framework="megatron_deepspeed")
 
@@ -139,8 +139,9 @@ def qwen_finetune(row: dict[str, str], models: Models) -> Peak | None:
         trainable += 2 * 151936 * 4096
     if "Full" in kind:
         trainable, stage, dp = None, 3, 2
+    # On one device the script trains with plain AdamW: no master copy.
     run = TrainingRun(1, seq, zero_stage=stage, dp=dp, trainable=trainable,
-                      sequence_parallel=False)
+                      optimizer="adamw" if dp > 1 else "adamw_fp32", sequence_parallel=False)
     one = training_peak(models("Qwen-7B"), Deployment(), run, framework="deepspeed_peft",
                         formats=WeightFormats(bits, bits, 16.0))
     if dp == 1:
@@ -152,3 +153,72 @@ def qwen_finetune(row: dict[str, str], models: Models) -> Peak | None:
 def table(models: Models) -> list[tuple[dict[str, str], float, Peak]]:
     found = ((row, predict(row, models)) for row in rows())
     return [(row, measured(row), peak) for row, peak in found if peak is not None]
+
+
+def framework_of(row: dict[str, str]) -> str:
+    source = row["source"]
+    if source.startswith("AutoAWQ"):
+        return "autoawq_cpu" if "Xeon" in row["gpu"] else "autoawq"
+    names = {"lhl": "llamacpp", "BigScience": "megatron_deepspeed", "torchtitan": "torchtitan",
+             "ml-eng": "deepspeed_zero3", "LitGPT": "litgpt", "Qwen README f": "deepspeed_peft",
+             "Qwen": "transformers"}
+    return next(name for start, name in names.items() if source.startswith(start))
+
+
+def test_frameworks_of_the_table_are_known() -> None:
+    assert {framework_of(row) for row in rows()} <= set(FRAMEWORKS)
+
+
+def test_accuracy_over_the_published_table(model: Models) -> None:
+    found = table(model)
+    errors = [abs(peak.total.value / true - 1) for _, true, peak in found]
+    inside = [peak.total.low <= true <= peak.total.high for _, true, peak in found]
+    assert len(found) >= 0.95 * len(rows()) - 1
+    assert median(errors) < 0.03
+    assert sorted(errors)[int(0.9 * len(errors))] < 0.15
+    assert 0.75 < sum(inside) / len(inside) < 0.95
+
+
+def test_leave_one_model_out(model: Models) -> None:
+    """The constant of each framework refitted without the model that is predicted."""
+    groups = defaultdict(list)
+    for row, true, peak in table(model):
+        groups[framework_of(row)].append((row["model"], true, peak))
+    errors = []
+    for name, group in groups.items():
+        fixed = FRAMEWORKS[name].fixed
+        for held in {entry[0] for entry in group}:
+            rest = [entry for entry in group if entry[0] != held] or group
+            refit = (median(true - peak.total.value + fixed for _, true, peak in rest)
+                     if fixed else 0.0)
+            errors += [abs((peak.total.value - fixed + refit) / true - 1)
+                       for name_, true, peak in group if name_ == held]
+    assert median(errors) < 0.04            # the target is 0.06
+    assert sorted(errors)[int(0.9 * len(errors))] < 0.17
+
+
+def test_items_add_up_and_grow(model: Models) -> None:
+    small = inference_peak(model("Mistral 7B"), framework="autoawq", batch=1, seq_len=1024,
+                           formats=WeightFormats(4.16, 4.16, 16.0))
+    large = inference_peak(model("Mistral 7B"), framework="autoawq", batch=8, seq_len=4096,
+                           formats=WeightFormats(4.16, 4.16, 16.0))
+    assert sum(small.items.values()) == pytest.approx(small.total.value)
+    assert small.total.value < large.total.value
+    assert small.total.low < small.total.value < small.total.high
+
+
+def test_full_recompute_and_sharding_only_save(model: Models) -> None:
+    def total(**changes: object) -> float:
+        run = TrainingRun(1, 4096, **changes)  # type: ignore[arg-type]
+        return training_peak(model("Llama-3.1-8B"), Deployment(), run,
+                             framework="torchtitan").total.value
+
+    assert total(recompute="full") < total(recompute="none")
+    assert total(zero_stage=0, dp=8) > total(zero_stage=1, dp=8) > total(zero_stage=2, dp=8)
+    assert total(zero_stage=2, dp=8) > total(zero_stage=3, dp=8)
+    assert total(optimizer="offload") < total(optimizer="adamw_8bit_no_master")
+
+
+def test_unknown_framework(model: Models) -> None:
+    with pytest.raises(UnknownName, match="did you mean 'litgpt'"):
+        inference_peak(model("Mistral 7B"), framework="litgtp", batch=1, seq_len=16)

@@ -40,6 +40,8 @@ class Framework:
         activation_copies: saved activations over the counted ones [1] (fitted).
         grad_bytes: bytes of a gradient [bytes].
         shard_bytes: sharded bytes of a parameter beside the optimizer [bytes] (fitted).
+        pipeline_bytes: bytes of a parameter that a fully sharded model keeps whole between the
+            microbatches of a pipeline: 16-bit weights and gradients [bytes].
         source: measurements behind the constants.
     """
 
@@ -54,23 +56,25 @@ class Framework:
     activation_copies: float = 1.0
     grad_bytes: float = 2.0
     shard_bytes: float = 0.0
+    pipeline_bytes: float = 0.0
 
 
 FRAMEWORKS = {
-    "transformers": Framework(0.35 * GIB, (0.93, 1.07), "Qwen README", kv_copies=2.0),
-    "litgpt": Framework(0.15 * GIB, (0.94, 1.06), "LitGPT resource tables", logit_bytes=12.0,
+    "transformers": Framework(0.6 * GIB, (0.93, 1.05), "Qwen README", kv_copies=2.0),
+    "litgpt": Framework(0.3 * GIB, (0.96, 1.34), "LitGPT resource tables", logit_bytes=12.0,
                         activation_copies=1.12),
-    "autoawq": Framework(0.15 * GIB, (0.86, 1.1), "AutoAWQ README", min_cache_tokens=2048,
+    "autoawq": Framework(0.1 * GIB, (0.9, 1.22), "AutoAWQ README", min_cache_tokens=2048,
                          logit_bytes=6.0),
-    "autoawq_cpu": Framework(0.0, (0.95, 1.1), "AutoAWQ README, Xeon rows", weight_copies=2.6),
-    "llamacpp": Framework(0.45 * GIB, (0.985, 1.015), "llama.cpp sweeps on Strix Halo"),
-    "megatron_deepspeed": Framework(7.5 * GIB, (0.9, 1.14), "BLOOM chronicles (prequel)",
-                                    shard_bytes=8.0, logit_bytes=8.0),
-    "deepspeed_peft": Framework(3.2 * GIB, (0.93, 1.07), "Qwen fine-tuning profile",
+    "autoawq_cpu": Framework(0.0, (0.91, 1.1), "AutoAWQ README, Xeon rows", weight_copies=2.6),
+    "llamacpp": Framework(0.55 * GIB, (0.975, 1.065), "llama.cpp sweeps on Strix Halo"),
+    "megatron_deepspeed": Framework(10.0 * GIB, (0.9, 1.08), "BLOOM chronicles (prequel)",
+                                    shard_bytes=8.0, logit_bytes=8.0, activation_copies=2.0),
+    "deepspeed_peft": Framework(3.7 * GIB, (0.98, 1.15), "Qwen fine-tuning profile",
                                 logit_bytes=8.0),
-    "deepspeed_zero3": Framework(9.5 * GIB, (0.95, 1.05), "ml-engineering, Llama-3.1-8B"),
-    "torchtitan": Framework(12.0 * GIB, (0.8, 1.25), "torchtitan benchmarks", grad_bytes=4.0,
-                            logit_bytes=8.0),
+    "deepspeed_zero3": Framework(10.7 * GIB, (0.95, 1.03), "ml-engineering, Llama-3.1-8B",
+                                 activation_copies=1.1),
+    "torchtitan": Framework(12.0 * GIB, (0.85, 1.2), "torchtitan benchmarks", grad_bytes=4.0,
+                            logit_bytes=12.0, pipeline_bytes=6.0),
 }
 
 
@@ -96,6 +100,7 @@ class TrainingRun:
         weight_bytes: bytes of a trained weight.
         trainable: trained parameters when the rest is frozen; None: all.
         sequence_parallel: whether activations between blocks are split over tp.
+        flash_attention: whether scores are never stored.
     """
 
     micro_batch: int
@@ -108,6 +113,7 @@ class TrainingRun:
     weight_bytes: float = 2.0
     trainable: float | None = None
     sequence_parallel: bool = True
+    flash_attention: bool = True
 
 
 def get_framework(name: str) -> Framework:
@@ -231,7 +237,9 @@ def state_items(architecture: Architecture, deployment: Deployment, run: Trainin
     if run.trainable is not None:
         frozen = fullest_weights(architecture, deployment, formats or WeightFormats(16, 16, 16)
                                  ).total
+    whole = held if run.zero_stage == 3 and deployment.pp > 1 else 0.0
     return {"frozen_weights": frozen,
+            "unsharded": whole * constants.pipeline_bytes,
             "weights": trained * run.weight_bytes / shards.weights,
             "gradients": trained * grads / shards.grads,
             "optimizer": trained * (optimizer + constants.shard_bytes) / shards.optimizer}
@@ -241,7 +249,7 @@ def activation_items(architecture: Architecture, deployment: Deployment, run: Tr
                      constants: Framework) -> dict[str, float]:
     """Activations and logits kept on the fullest device [bytes]."""
     layer = constants.activation_copies * sum(
-        layer_activation(architecture, index, deployment.tp) * count
+        layer_activation(architecture, index, deployment.tp, run) * count
         for index, (_, count) in enumerate(architecture.blocks)) / architecture.n_layers
     tokens = run.micro_batch * run.seq_len
     in_flight = float(activations.stage_layers(
@@ -260,21 +268,28 @@ def activation_items(architecture: Architecture, deployment: Deployment, run: Tr
     return {"activations": stored, "logits": float(loss)}
 
 
-def layer_activation(architecture: Architecture, index: int, tp: int = 1) -> float:
-    """Bytes that one token leaves in a stored layer of run `index` of the blocks."""
+def layer_activation(architecture: Architecture, index: int, tp: int, run: TrainingRun) -> float:
+    """Bytes that one token leaves in a stored layer of run `index` of the blocks.
+
+    Without sequence parallelism the inputs and outputs of both norms are whole on each device;
+    without flash attention there are 5 bytes of each score (scores, softmax, dropout).
+    """
     block = architecture.blocks[index][0]
     mixer, ffn = block.mixer, block.ffn
-    heads = getattr(mixer, "n_heads", 0)
+    heads = float(getattr(mixer, "n_heads", 0))
     width = 0.0
     if isinstance(ffn, DenseFfn):
         width = ffn.d_ff * (1.0 if ffn.gated else 0.5)
     elif isinstance(ffn, ExpertFfn):
         width = float(ffn.top_k * ffn.d_expert + ffn.shared_d_ff + ffn.dense_d_ff)
-    return float(activations.gated_layer(
+    split = float(activations.gated_layer(
         seq_len=1.0, batch_size=1.0, d_model=float(architecture.d_model), d_ff=width,
-        n_heads=float(heads), n_kv_heads=float(getattr(mixer, "n_kv_heads", heads)),
+        n_heads=heads, n_kv_heads=float(getattr(mixer, "n_kv_heads", heads)),
         head_dim=float(getattr(mixer, "head_dim", getattr(mixer, "v_head_dim", 0))),
         tp=float(tp)))
+    whole = 0.0 if run.sequence_parallel else 8.0 * architecture.d_model * (1.0 - 1.0 / tp)
+    scores = 0.0 if run.flash_attention else 5.0 * heads * run.seq_len / tp
+    return split + whole + scores
 
 
 def _llamacpp_items(architecture: Architecture, formats: WeightFormats | None, size: float,

@@ -110,7 +110,7 @@ def _expert_rules(architecture: Architecture, deployment: Deployment) -> Iterato
     for layer in sorted(layers, key=lambda ffn: (ffn.n_experts, ffn.d_expert)):
         if layer.n_experts % ep:
             yield (f"ep {ep} does not divide {layer.n_experts} experts; "
-                   f"use {_nearest_divisor(layer.n_experts, ep)}")
+                   f"use {_nearest_divisor(math.gcd(layer.n_experts, group), ep)}")
         elif group % ep == 0:
             yield from _split_expert_rules(layer, architecture, deployment)
 
@@ -119,7 +119,7 @@ def _split_expert_rules(layer: ExpertFfn, architecture: Architecture,
                         deployment: Deployment) -> Iterator[str]:
     ways = deployment.expert_tp
     declared = architecture.expert_format or architecture.weight_format
-    name = deployment.experts or deployment.weights or declared
+    name = _canonical(deployment.experts or deployment.weights or declared)
     edge = FP8_BLOCK if name == "fp8_block" else 1
     if ways > 1 and layer.d_expert % (ways * edge):
         what = f"blocks of {edge} in " if edge > 1 else ""
@@ -145,9 +145,11 @@ def _engine_rules(deployment: Deployment) -> Iterator[str]:
     for name in WITHOUT.get(deployment.engine, ()):
         if getattr(deployment, name) > 1:
             yield f"{deployment.engine} has no {name}; use {name} 1"
-    kv = deployment.kv
+    if deployment.kv is None:
+        return
+    kv = _canonical(deployment.kv)
     accepted = KV_FORMATS[deployment.engine]
-    if kv is not None and kv not in accepted:
+    if kv not in accepted:
         yield (f"{deployment.engine} cannot keep its KV cache in {kv}; "
                f"use {(nearest(kv, accepted) or ['bf16'])[0]} (it has: {', '.join(accepted)})")
 
@@ -181,6 +183,16 @@ def _limit_rules(deployment: Deployment) -> Iterator[str]:
     if seqs is not None and tokens is not None and 1 <= tokens < seqs:
         yield (f"max_num_batched_tokens {tokens} is below max_num_seqs {seqs}: a step could not "
                f"give each sequence one token; use at least {seqs}")
+
+
+def _canonical(name: str) -> str:
+    """The catalog's spelling of a format, or the name itself when it is not one."""
+    from ridgeline.formats import get_format
+
+    try:
+        return get_format(name).name
+    except BadInput:
+        return name
 
 
 def _attributes(parts: Iterable[object], *names: str) -> tuple[int, ...]:

@@ -204,7 +204,11 @@ def test_a_wrong_name_gives_the_nearest(written: str, nearest: str) -> None:
     ("RTX 5060 Ti", {"RTX-5060-Ti-8GB", "RTX-5060-Ti-16GB"}),
     ("TPU v5", {"TPU-v5e", "TPU-v5p"}), ("MI300", {"MI300X", "MI300A"}),
     ("Gaudi", {"Gaudi-2", "Gaudi-3"}), ("RTX 6000", {"Quadro-RTX-6000", "RTX-6000-Ada"}),
-    ("xeon", {"Xeon-8480", "Xeon-6980P"})])
+    ("xeon", {"Xeon-8480", "Xeon-6980P"}),
+    # Mixed machines name several chips; none is the answer.
+    ("2x Xeon Gold 6454S (DDR5-4800) + RTX 4090 24GB, experts on CPU", {"Xeon-6454S", "RTX-4090"}),
+    ("AMD Instinct MI325X 256GB HBM3E (x16), AMD Instinct MI300X 192GB HBM3 (x8)",
+     {"MI325X", "MI300X"})])
 def test_an_ambiguous_name_lists_what_it_may_mean(written: str, among: set[str]) -> None:
     with pytest.raises(BadInput, match="may be one of") as error:
         load_chip(written)

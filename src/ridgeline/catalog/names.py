@@ -25,6 +25,8 @@ _NOISE = _DROPPED | frozenset({
 _SIZE = re.compile(r"^(\d+)(g|gb|gib)$")
 _GLUED = re.compile(r"(\d+(?:\.\d+)?)\s+(gb|gib|g)\b")
 _WORD = re.compile(r"[a-z0-9]+(?:\+)?")
+_COUNT = re.compile(r"^(\d+x|x\d+)$")
+_JOINED = re.compile(r"[,;&]|\s\+\s|\sand\s")
 
 
 def tokens_of(name: str) -> tuple[str, ...]:
@@ -71,7 +73,9 @@ def candidates(name: str, aliases: Mapping[str, str],
     for part in [*inner, outer, name]:
         if found_names := _contained(part, indexed, sizes):
             return found_names, len(found_names) == 1
-    return _containing(outer, indexed), False
+    pieces = [_contained(piece, indexed, sizes) for piece in _JOINED.split(outer)]
+    several = sorted({found for piece in pieces if len(piece) == 1 for found in piece})
+    return several if len(several) > 1 else _containing(outer, indexed), False
 
 
 def _contained(part: str, indexed: Iterable[tuple[frozenset[str], str]],
@@ -91,7 +95,7 @@ def _is_noise(word: str, memory_bytes: float | None) -> bool:
     """Whether a word left over says nothing against the chip."""
     size = _SIZE.match(word)
     if size is None:
-        return word in _NOISE
+        return word in _NOISE or _COUNT.match(word) is not None
     return memory_bytes is None or abs(float(size[1]) * 1e9 / memory_bytes - 1) < 0.1
 
 

@@ -41,15 +41,17 @@ def test_valid_deployments_break_nothing(settings: dict[str, object]) -> None:
     ({"tp": 4}, "tp 4 needs 4 chips and the machine has 8; set dp to 2 or take 4 chips"),
     ({"tp": 8, "dp": 2}, "needs 16 chips and the machine has 8"),
     ({"tp": 8, "ep": 8}, "ep 8 splits experts and Llama-3-70B has none; use 1"),
-    ({"tp": 8, "kv": "int3"}, "vllm cannot keep its KV cache in int3"),
-    ({"tp": 8, "kv": "q8_0"}, "vllm cannot keep its KV cache in q8_0"),
-    ({"tp": 8, "engine": "vlm"}, "unknown engine 'vlm'; did you mean 'vllm'?"),
+    ({"tp": 8, "kv": "int3"}, "vLLM has no KV cache in int3"),
+    ({"tp": 8, "kv": "q8_0"}, "vLLM has no KV cache in q8_0"),
+    ({"tp": 8, "engine": "vlm"}, "unknown engine 'vlm'; did you mean 'vLLM'"),
     ({"tp": 8, "weights": "fp9"}, "unknown number format 'fp9'"),
     ({"tp": 8, "memory_fraction": 1.2}, "memory_fraction is 1.2; it must be above 0"),
     ({"tp": 8, "block_size": 0}, "block_size is 0; it must be at least 1"),
     ({"tp": 8, "max_num_seqs": 512, "max_num_batched_tokens": 256},
      "max_num_batched_tokens 256 is below max_num_seqs 512"),
-    ({"attention_dp": 8, "engine": "llamacpp"}, "llamacpp has no attention_dp"),
+    ({"attention_dp": 8, "engine": "llamacpp"},
+     "llama.cpp has no attention_dp; use attention_dp 1"),
+    ({"tp": 8, "engine": "trtllm", "weights": "q4_k_m"}, "TensorRT-LLM has no weights in q4_k_m"),
 ])
 def test_one_line_for_each_broken_rule(settings: dict[str, object], text: str) -> None:
     found = rules(model(), **settings)
@@ -97,3 +99,9 @@ def test_blocks_of_fp8_must_stay_whole() -> None:
     assert line == ("experts split 8 ways do not divide blocks of 128 in the expert width 1536; "
                     "use ep 2")
     assert rules(moe, tp=8, ep=2) == ()
+
+
+def test_an_engine_that_does_not_run_on_the_chip() -> None:
+    cluster = Cluster(replace(H100, name="MI300X", vendor="AMD"), 8, 8, None, None)
+    (line,) = broken_rules(model(), Deployment(tp=8, engine="trtllm"), cluster)
+    assert line == "TensorRT-LLM does not run on AMD; it runs on NVIDIA"

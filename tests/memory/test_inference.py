@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ridgeline.catalog import load_chip
 from ridgeline.deployment import Deployment
 from ridgeline.deployment.sharding import WeightFormats
 from ridgeline.errors import BadInput, UnknownName
@@ -83,7 +84,7 @@ def test_unified_pool_of_windows_costs_more_than_the_bare_cache(model: Models) -
 
 
 def test_items_add_up_to_what_the_engine_uses(model: Models) -> None:
-    for engine in engines.ENGINES:
+    for engine in ("vllm", "sglang", "trtllm", "llamacpp", "transformers"):
         found = of(model("Llama-3.1-8B"), engine=engine)
         assert sum(found.items.values()) == pytest.approx(found.usable)
         assert found.usable + found.outside <= found.device_memory * 1.0001
@@ -91,20 +92,24 @@ def test_items_add_up_to_what_the_engine_uses(model: Models) -> None:
 
 
 def test_defaults_of_vllm_follow_the_device() -> None:
-    assert engines.vllm_limits(Deployment(), 79 * GIB, "H100-SXM").max_num_seqs == 1024
-    assert engines.vllm_limits(Deployment(), 79 * GIB, "A100-SXM-80GB").max_num_seqs == 256
-    assert engines.vllm_limits(Deployment(), 23 * GIB).max_num_batched_tokens == 2048
+    assert engines.limits(Deployment(), load_chip("H100-SXM")).max_num_seqs == 1024
+    assert engines.limits(Deployment(), load_chip("A100-SXM-80GB")).max_num_seqs == 256
+    assert engines.limits(Deployment(), load_chip("RTX-4090")).max_num_batched_tokens == 2048
     old = Deployment(engine_version="0.6.3")
-    assert engines.vllm_limits(old, 79 * GIB, "H100", 16384).max_num_batched_tokens == 16384
-    assert engines.vllm_limits(old, 79 * GIB, "H100", 131072).max_num_batched_tokens == 2048
+    assert engines.limits(old, H100, 16384).max_num_batched_tokens == 16384
+    assert engines.limits(old, H100, 131072).max_num_batched_tokens == 2048
+    asked = Deployment(max_num_seqs=7, max_num_batched_tokens=99, block_size=32)
+    assert engines.limits(asked, H100) == engines.Limits(7, 99, 32)
 
 
-@pytest.mark.parametrize(("name", "gib", "reported"), [
-    ("T4", 16, 14.56), ("L40S", 48, 44.42), ("RTX-4090", 24, 23.55), ("A100-SXM-80GB", 80, 79.15),
-    ("H100-SXM", 80, 79.1), ("H200-SXM", 141, 139.8), ("A100-PCIe-40GB", 40, 39.49)])
-def test_reported_memory(name: str, gib: float, reported: float) -> None:
-    chip = Chip(name, "NVIDIA", "", {}, gib * GIB, 1e12)
-    assert engines.device_memory(chip) / GIB == pytest.approx(reported, rel=0.015)
+@pytest.mark.parametrize(("name", "reported"), [
+    ("T4", 14.56), ("L40S", 44.42), ("RTX-4090", 23.55), ("A100-SXM-80GB", 79.15),
+    ("H100-SXM", 79.22), ("H200-SXM", 139.8), ("A100-PCIe-40GB", 39.49)])
+def test_reported_memory(name: str, reported: float) -> None:
+    """What the driver reports, as start-up logs print it."""
+    assert engines.device_memory(load_chip(name)) / GIB == pytest.approx(reported, rel=0.015)
+    bare = replace(load_chip(name), usable_memory_bytes=None)
+    assert engines.device_memory(bare) == bare.memory_bytes
 
 
 def test_llama_cpp_compute_buffer(model: Models) -> None:
@@ -143,7 +148,7 @@ def test_attention_copies_add_their_caches(model: Models) -> None:
 
 
 def test_unknown_engine(model: Models) -> None:
-    with pytest.raises(UnknownName, match="did you mean 'vllm'"):
+    with pytest.raises(UnknownName, match="did you mean 'vLLM'"):
         of(model("Llama-3.1-8B"), engine="vlm")
     with pytest.raises(BadInput, match="cannot read version"):
         engines.version_tuple("latest")

@@ -6,22 +6,12 @@ import math
 from collections.abc import Iterable, Iterator
 
 from ridgeline.deployment.deployment import Deployment
-from ridgeline.errors import BadInput, nearest
+from ridgeline.errors import BadInput, UnknownName, nearest
 from ridgeline.machine import Chip, Cluster
 from ridgeline.model.architecture import Architecture
 from ridgeline.model.parts import DenseFfn, ExpertFfn
 
 DEGREES = ("tp", "pp", "ep", "dp", "cp", "attention_dp")
-# KV-cache formats that each engine can be asked for (its own documentation of the option).
-KV_FORMATS = {
-    "vllm": ("bf16", "fp16", "fp8"),
-    "sglang": ("bf16", "fp16", "fp8", "fp4"),
-    "trtllm": ("bf16", "fp16", "fp8", "int8", "nvfp4"),
-    "llamacpp": ("fp16", "bf16", "fp32", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"),
-    "transformers": ("bf16", "fp16", "fp32", "int8", "int4"),
-}
-# Degrees an engine has no option for.
-WITHOUT = {"llamacpp": ("ep", "cp", "attention_dp"), "transformers": ("ep", "cp", "attention_dp")}
 # Edge of the square blocks that share a scale in block-quantised FP8 checkpoints.
 FP8_BLOCK = 128
 
@@ -45,7 +35,7 @@ def broken_rules(architecture: Architecture, deployment: Deployment,
             *_head_rules(architecture, deployment),
             *_width_rules(architecture, deployment),
             *_expert_rules(architecture, deployment),
-            *_engine_rules(deployment),
+            *_engine_rules(deployment, cluster.chip),
             *_format_rules(architecture, deployment, cluster.chip),
             *_limit_rules(deployment))
 
@@ -136,22 +126,33 @@ def _larger_divisor(group: int, layer: ExpertFfn, edge: int) -> int:
     return group
 
 
-def _engine_rules(deployment: Deployment) -> Iterator[str]:
-    if deployment.engine not in KV_FORMATS:
-        close = nearest(deployment.engine, KV_FORMATS)
-        yield (f"unknown engine {deployment.engine!r}; "
-               + (f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(KV_FORMATS)))
+def _engine_rules(deployment: Deployment, chip: Chip) -> Iterator[str]:
+    from ridgeline.catalog import load_engine
+
+    try:
+        engine = load_engine(deployment.engine)
+    except UnknownName as error:
+        yield str(error)
         return
-    for name in WITHOUT.get(deployment.engine, ()):
-        if getattr(deployment, name) > 1:
-            yield f"{deployment.engine} has no {name}; use {name} 1"
-    if deployment.kv is None:
-        return
-    kv = _canonical(deployment.kv)
-    accepted = KV_FORMATS[deployment.engine]
-    if kv not in accepted:
-        yield (f"{deployment.engine} cannot keep its KV cache in {kv}; "
-               f"use {(nearest(kv, accepted) or ['bf16'])[0]} (it has: {', '.join(accepted)})")
+    if engine.vendors and chip.vendor not in engine.vendors:
+        yield (f"{engine.title} does not run on {chip.vendor}; it runs on "
+               + ", ".join(engine.vendors))
+    for name in ("tp", "pp", "ep", "cp", "attention_dp"):
+        # Copies of the attention beside shared experts are data parallelism in some engines.
+        known = name in engine.parallelism or (name == "attention_dp"
+                                               and {"dp", "ep"} <= set(engine.parallelism))
+        if getattr(deployment, name) > 1 and not known:
+            yield f"{engine.title} has no {name}; use {name} 1"
+    asked = (("KV cache", deployment.kv, engine.kv_formats),
+             ("weights", deployment.weights, engine.weight_formats),
+             ("experts", deployment.experts, engine.weight_formats))
+    for what, given, accepted in asked:
+        if given is None or not accepted or _canonical(given) in accepted:
+            continue
+        if what == "KV cache" or _known(given):     # unknown weight formats have their own line
+            close = (nearest(_canonical(given), accepted) or ["bf16"])[0]
+            yield (f"{engine.title} has no {what} in {_canonical(given)}; use {close} "
+                   f"(it has: {', '.join(accepted)})")
 
 
 def _format_rules(architecture: Architecture, deployment: Deployment,
@@ -193,6 +194,16 @@ def _canonical(name: str) -> str:
         return get_format(name).name
     except BadInput:
         return name
+
+
+def _known(name: str) -> bool:
+    from ridgeline.formats import get_format
+
+    try:
+        get_format(name)
+    except BadInput:
+        return False
+    return True
 
 
 def _attributes(parts: Iterable[object], *names: str) -> tuple[int, ...]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ridgeline.catalog import load_engine
 from ridgeline.deployment import Deployment
-from ridgeline.errors import BadInput, UnknownName
+from ridgeline.errors import BadInput
 from ridgeline.machine import Chip
 from ridgeline.model.architecture import Architecture
 from ridgeline.model.parts import DenseFfn, ExpertFfn, LatentAttention
@@ -18,15 +19,6 @@ from ridgeline.numeric import Numeric, maximum
 
 GIB = 2.0**30
 MIB = 2.0**20
-
-# Share of nominal memory that the driver reports, where the catalog has no reported value: from
-# the "total_gpu_memory" of start-up logs. Cards with GDDR and ECC give a sixteenth to the code.
-REPORTED_ECC = 0.922         # T4 0.910, L40S 0.925, A10G 0.92
-REPORTED_RTX = 0.982         # RTX 4090 0.981, RTX 5090 0.980
-REPORTED = 0.989             # A100 0.990, H100 0.990, H200 0.990
-ECC_CARDS = ("T4", "L4", "L40", "A10", "A16", "A40", "A2")
-LARGE_DEVICE = 70 * GIB      # vLLM takes larger defaults above this, except on A100
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -38,16 +30,8 @@ class Limits:
 
 
 def device_memory(chip: Chip) -> float:
-    """Memory the driver reports as total [bytes]: measured when known, else a share of nominal."""
-    if chip.usable_memory_bytes:
-        return chip.usable_memory_bytes
-    if chip.vendor != "NVIDIA":
-        return chip.memory_bytes
-    stem = chip.name.split()[0].split("-")[0]
-    if stem.rstrip("GS") in ECC_CARDS or stem in ECC_CARDS:
-        return REPORTED_ECC * chip.memory_bytes
-    rtx = chip.name.startswith("RTX") and not chip.name.startswith("RTX A")
-    return (REPORTED_RTX if rtx else REPORTED) * chip.memory_bytes
+    """Memory the driver reports as total [bytes], or the nominal where that is not known."""
+    return chip.usable_memory_bytes or chip.memory_bytes
 
 
 def version_tuple(text: str) -> tuple[int, ...]:
@@ -73,19 +57,23 @@ def version_tuple(text: str) -> tuple[int, ...]:
     return tuple(parts)
 
 
-def vllm_limits(deployment: Deployment, memory: float, chip_name: str = "",
-                max_model_len: int = 0) -> Limits:
-    """vLLM's limits for its server: 1,024 sequences and 8,192 tokens on devices of 70 GiB and
-    more (not A100), else 256 and 2,048; versions before 0.8 take 256 sequences and as many tokens
-    as the longest sequence, or 2,048 beyond 32,768 where they split prompts."""
-    large = memory >= LARGE_DEVICE and "A100" not in chip_name
-    old = version_tuple(deployment.engine_version) < (0, 8)
-    seqs, tokens = (1024, 8192) if large else (256, 2048)
-    if old:
-        seqs, tokens = 256, (2048 if max_model_len > 32768 else max(2048, max_model_len))
+def limits(deployment: Deployment, chip: Chip, max_model_len: int = 0) -> Limits:
+    """What the deployment says, else the engine's defaults for the device from the catalog.
+
+    vLLM before 0.8 took 256 sequences, and as many tokens as the longest sequence, or 2,048 beyond
+    32,768 where it split prompts.
+
+    Raises:
+        UnknownName: an engine that is not known.
+    """
+    engine = load_engine(deployment.engine)
+    row = engine.limits(chip.name, device_memory(chip))
+    seqs, tokens = row.max_num_seqs, row.max_num_batched_tokens
+    if engine.name == "vllm" and version_tuple(deployment.engine_version) < (0, 8):
+        seqs, tokens = 256, 2048 if max_model_len > 32768 else max(2048, max_model_len)
     tokens = deployment.max_num_batched_tokens or tokens
-    seqs = deployment.max_num_seqs or min(seqs, tokens)
-    return Limits(seqs, tokens, deployment.block_size or 16)
+    return Limits(deployment.max_num_seqs or min(seqs, tokens), tokens,
+                  deployment.block_size or engine.block_size)
 
 
 def sampler_bytes_per_logit(version: str) -> float:
@@ -184,17 +172,15 @@ def non_torch(*, tp: Numeric) -> Numeric:
     return NON_TORCH_ONE + NON_TORCH_PER_RANK * (tp - 1.0)
 
 
-def sglang_defaults(memory: float, ranks: int) -> tuple[int, int]:
-    """SGLang's chunk of prefill tokens and largest graph batch, by device memory."""
+def sglang_graph_batch(memory: float, ranks: int) -> int:
+    """SGLang's largest captured batch, by device memory: more where the model is divided."""
     gib = memory / GIB
     few = ranks < 4
     if gib < 35:
-        return 2048, 24 if few else 80
+        return 24 if few else 80
     if gib < 60:
-        return 4096, 32 if few else 160
-    if gib < 160:
-        return 8192, 256 if few else 512
-    return 16384, 512
+        return 32 if few else 160
+    return 256 if few and gib < 160 else 512
 
 
 def sglang_fraction(*, memory_mib: Numeric, chunked_prefill_size: Numeric,
@@ -221,24 +207,23 @@ def sglang_fraction(*, memory_mib: Numeric, chunked_prefill_size: Numeric,
     return 1.0 - reserved / memory_mib
 
 
-ENGINES = ("vllm", "sglang", "trtllm", "llamacpp", "transformers")
-DEFAULT_FRACTION = {"vllm": 0.9, "trtllm": 0.9, "llamacpp": 1.0, "transformers": 1.0}
-
-
-def memory_fraction(deployment: Deployment, memory: float) -> float:
+def memory_fraction(deployment: Deployment, chip: Chip, chunk: int) -> float:
     """Share of memory in force: the deployment's, else the engine's default.
+
+    Args:
+        deployment: engine, degrees and the share asked for.
+        chip: the device.
+        chunk: tokens of a step; SGLang's default depends on them.
 
     Raises:
         UnknownName: an engine that is not known.
     """
-    if deployment.engine not in ENGINES:
-        raise UnknownName.among("engine", deployment.engine, ENGINES)
+    engine = load_engine(deployment.engine)
     if deployment.memory_fraction is not None:
         return deployment.memory_fraction
-    if deployment.engine != "sglang":
-        return DEFAULT_FRACTION[deployment.engine]
-    ranks = deployment.tp * deployment.attention_dp * deployment.pp
-    chunk, batch = sglang_defaults(memory, ranks)
-    return float(sglang_fraction(memory_mib=memory / MIB, ranks=ranks,
-                                 chunked_prefill_size=deployment.max_num_batched_tokens or chunk,
-                                 cuda_graph_max_bs=batch))
+    if engine.name != "sglang":
+        return engine.memory_fraction
+    memory = device_memory(chip)
+    ranks = deployment.expert_group * deployment.pp
+    return float(sglang_fraction(memory_mib=memory / MIB, ranks=ranks, chunked_prefill_size=chunk,
+                                 cuda_graph_max_bs=sglang_graph_batch(memory, ranks)))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from ridgeline.catalog import load_engine
 from ridgeline.deployment import Deployment
 from ridgeline.deployment.sharding import DeviceWeights, WeightFormats, device_weights
 from ridgeline.errors import BadInput
@@ -169,28 +170,16 @@ def footprint(architecture: Architecture, deployment: Deployment, chip: Chip, *,
     """
     length = architecture.max_context if max_model_len is None else max_model_len
     memory = engines.device_memory(chip)
-    fraction = engines.memory_fraction(deployment, memory)
-    limits = _limits(deployment, chip, memory, length)
+    limits = engines.limits(deployment, chip, length)
+    fraction = engines.memory_fraction(deployment, chip, limits.max_num_batched_tokens)
+    share = _SHARE[load_engine(deployment.engine).name]
     stages = []
     for held in device_weights(architecture, deployment, formats):
         layout = cache_layout(architecture, deployment, held.layers, kv_bytes)
         base = _base(architecture, deployment, held, layout, limits, memory, length)
-        stages.append(_SHARE[deployment.engine](base, architecture, deployment, fraction))
+        stages.append(share(base, architecture, deployment, fraction))
     probe = float(min(length or 8192, 8192))
     return min(stages, key=lambda stage: (stage.fits, stage.max_concurrency(probe)))
-
-
-def _limits(deployment: Deployment, chip: Chip, memory: float, length: int) -> engines.Limits:
-    if deployment.engine == "vllm":
-        return engines.vllm_limits(deployment, memory, chip.name, length)
-    seqs, tokens, block = {"sglang": (2048, 8192, 1), "trtllm": (2048, 8192, 32),
-                           "llamacpp": (1, 2048, 1), "transformers": (1, max(length, 1), 1),
-                           }[deployment.engine]
-    if deployment.engine == "sglang":
-        tokens = engines.sglang_defaults(memory, deployment.expert_group * deployment.pp)[0]
-    return engines.Limits(deployment.max_num_seqs or seqs,
-                          deployment.max_num_batched_tokens or tokens,
-                          deployment.block_size or block)
 
 
 def _base(architecture: Architecture, deployment: Deployment, held: DeviceWeights,
@@ -200,7 +189,7 @@ def _base(architecture: Architecture, deployment: Deployment, held: DeviceWeight
         engine=deployment.engine, stage=held.stage, device_memory=memory, usable=0.0,
         weights=held.total, activation=0.0, graphs=0.0, non_torch=0.0, outside=0.0, kv_pool=0.0,
         layout=layout, limits=limits, replicas=deployment.attention_dp, max_model_len=length,
-        unified=deployment.engine == "vllm", weights_by_role=held.by_role)
+        unified=load_engine(deployment.engine).name == "vllm", weights_by_role=held.by_role)
 
 
 def _shared(base: Footprint, usable: float, *, activation: float = 0.0, graphs: float = 0.0,

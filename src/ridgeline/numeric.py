@@ -24,9 +24,13 @@ _PLAIN = (int, float, bool)
 
 
 def _library(*values: Any) -> Any:
-    """The module that owns the least plain of the values: sympy, numpy, or None for floats."""
+    """What owns the least plain of the values: their own, sympy, numpy, or None for floats."""
     if all(type(v) in _PLAIN for v in values):
         return None
+    for value in values:
+        # Expressions that print themselves bring their own functions (ridgeline.explain.trace).
+        if (own := getattr(value, "numeric_library", None)) is not None:
+            return own
     sympy = sys.modules.get("sympy")
     if sympy is not None and any(isinstance(v, sympy.Basic) for v in values):
         return sympy

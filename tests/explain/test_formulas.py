@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ridgeline.explain.derivation import derive
 from ridgeline.explain.docstring import read_docstring
 from ridgeline.explain.glossary import glossary
 from ridgeline.explain.listing import Formula, formulas
@@ -73,6 +74,23 @@ def test_scalar_array_and_symbol_agree(function: Formula) -> None:
                 else [(symbol, point[name])]
             known.update(pairs)
         assert float(expr.subs(known)) == pytest.approx(scalar, rel=1e-9)
+
+
+@CASES
+def test_printed_equation_computes_the_same(function: Formula) -> None:
+    point = examples(function, 0.75)
+    found = derive(function, point)
+    known: dict[str, Any] = {"inf": math.inf, "ceil": math.ceil, "log2": math.log2,
+                             "exp": math.exp, "sqrt": math.sqrt}
+    for item in found.inputs:
+        if isinstance(item.value, tuple):
+            stem = item.symbol.removesuffix("_i")
+            known |= {f"{stem}_{i + 1}": v for i, v in enumerate(item.value)}
+        else:
+            known[item.symbol] = item.value
+    left, _, right = found.formula.partition(" = ")
+    assert left == function.__name__
+    assert eval(right, known) == pytest.approx(found.result.value, rel=1e-5)
 
 
 @CASES

@@ -6,14 +6,15 @@ import inspect
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ridgeline.errors import BadInput, nearest
 from ridgeline.explain.docstring import FormulaText, read_docstring
 from ridgeline.explain.glossary import glossary
 from ridgeline.explain.listing import Formula
-from ridgeline.explain.symbolic import equation, symbol_name
+from ridgeline.explain.symbolic import equation_latex, equation_text, symbol_name
 from ridgeline.quantity import Basis, Quantity, format_si
 
 __all__ = ["Derivation", "Given", "Input", "derive"]
@@ -69,15 +70,15 @@ class Input:
         return ", ".join(_number(v, self.unit) for v in values)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Derivation:
     """How a number came about.
 
     Attributes:
         name: the formula's function name.
         title: what it computes.
-        formula: the equation as text.
-        latex: the equation as LaTeX; None without SymPy.
+        formula: the equation as text, from the function itself.
+        function: the formula, for LaTeX.
         inputs: the values substituted.
         result: what came out.
         valid_for: where the formula holds.
@@ -87,19 +88,29 @@ class Derivation:
     name: str
     title: str
     formula: str
-    latex: str | None
     inputs: tuple[Input, ...]
     result: Quantity
     valid_for: str
     sources: tuple[str, ...]
+    function: Formula = field(repr=False, compare=False)
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form; numbers that are not finite become null."""
+    @cached_property
+    def latex(self) -> str | None:
+        """The equation as LaTeX; None without SymPy, which is imported here."""
+        return equation_latex(self.function, _lengths({i.name: i.value for i in self.inputs}))
+
+    def to_dict(self, *, latex: bool = False) -> dict[str, Any]:
+        """JSON form; numbers that are not finite become null.
+
+        Args:
+            latex: fill the "latex" key, which costs importing SymPy; null otherwise.
+        """
         result = {"value": _json(self.result.value), "low": _json(self.result.low),
                   "high": _json(self.result.high), "unit": self.result.unit,
                   "basis": self.result.basis}
         return {"name": self.name, "title": self.title, "formula": self.formula,
-                "latex": self.latex, "inputs": [i.to_dict() for i in self.inputs],
+                "latex": self.latex if latex else None,
+                "inputs": [i.to_dict() for i in self.inputs],
                 "result": result, "valid_for": self.valid_for, "sources": list(self.sources)}
 
     def render(self) -> str:
@@ -136,7 +147,7 @@ def derive(function: Formula,
     >>> from ridgeline.timing.bounds import ridge_point
     >>> found = derive(ridge_point, {"peak_flops_per_s": 312e12, "memory_bandwidth": 2.039e12})
     >>> round(found.result.value, 1), found.formula
-    (153.0, 'ridge_point = C/W')
+    (153.0, 'ridge_point = C / W')
     """
     text = read_docstring(function)
     _check_names(function, inputs)
@@ -146,14 +157,17 @@ def derive(function: Formula,
         result = float(function(**values))
     except (ZeroDivisionError, OverflowError) as problem:
         raise BadInput(f"{function.__name__} has no value for these inputs: {problem}") from None
-    found = equation(function, {n: len(v) if isinstance(v, Sequence) else 0
-                                for n, v in values.items()})
     return Derivation(
         name=function.__name__, title=title or text.title,
-        formula=found.text if found else text.formula, latex=found.latex if found else None,
+        formula=equation_text(function, _lengths(values)), function=function,
         inputs=tuple(_input(name, g, text) for name, g in given.items()),
         result=Quantity.exact(result, text.result_unit, basis), valid_for=text.valid_for,
         sources=text.sources)
+
+
+def _lengths(values: Mapping[str, Any]) -> dict[str, int]:
+    """Length of each argument that is a sequence, 0 for the others."""
+    return {name: len(v) if isinstance(v, Sequence) else 0 for name, v in values.items()}
 
 
 def _check_names(function: Formula, inputs: Mapping[str, Any]) -> None:

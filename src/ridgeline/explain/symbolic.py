@@ -1,27 +1,22 @@
-"""A formula as an equation: the same function called with symbols (SymPy, optional)."""
+"""A formula as an equation: the same function called with symbols.
+
+Text needs nothing; LaTeX and algebra need SymPy, an optional package imported when asked for.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ridgeline.errors import MissingExtra
+from ridgeline.explain import trace
 from ridgeline.explain.glossary import glossary
 from ridgeline.explain.listing import Formula
 
-__all__ = ["Equation", "equation", "expression", "symbol_name"]
+__all__ = ["equation_latex", "equation_text", "expression", "symbol_name"]
 
 # Whole floats above this stay floats: 1e15 reads better than its digits.
 _LARGEST_WHOLE = 1e6
-
-
-@dataclass(frozen=True, slots=True)
-class Equation:
-    """A symbolic equation as text and as LaTeX."""
-
-    text: str
-    latex: str
 
 
 def symbol_name(argument: str) -> str:
@@ -51,13 +46,30 @@ def expression(function: Formula, arguments: Mapping[str, int]) -> tuple[Any, di
     for argument, length in arguments.items():
         name = names[argument]
         symbols[argument] = (
-            tuple(sympy.Symbol(f"{name.removesuffix('_i')}_{i + 1}", positive=True)
-                  for i in range(length)) if length else sympy.Symbol(name, positive=True))
+            tuple(sympy.Symbol(n, positive=True) for n in _numbered(name, length))
+            if length else sympy.Symbol(name, positive=True))
     return sympy.sympify(function(**symbols)), symbols
 
 
-def equation(function: Formula, arguments: Mapping[str, int]) -> Equation | None:
-    """The equation of a formula, or None when SymPy is not installed."""
+def equation_text(function: Formula, arguments: Mapping[str, int]) -> str:
+    """The equation of a formula as its author wrote it, in the glossary's symbols.
+
+    Args:
+        function, arguments: as for `expression`.
+    """
+    names = _distinct(arguments)
+    traced = {argument: tuple(trace.symbol(n) for n in _numbered(names[argument], length))
+              if length else trace.symbol(names[argument])
+              for argument, length in arguments.items()}
+    return f"{function.__name__} = {function(**traced)}"
+
+
+def equation_latex(function: Formula, arguments: Mapping[str, int]) -> str | None:
+    """The equation of a formula as LaTeX, or None when SymPy is not installed.
+
+    Args:
+        function, arguments: as for `expression`.
+    """
     try:
         found, _ = expression(function, arguments)
     except MissingExtra:
@@ -67,10 +79,13 @@ def equation(function: Formula, arguments: Mapping[str, int]) -> Equation | None
     whole = {f: sympy.Integer(int(f)) for f in found.atoms(sympy.Float)
              if float(f).is_integer() and abs(f) <= _LARGEST_WHOLE}
     tidy = sympy.piecewise_fold(found.xreplace(whole))
-    left = function.__name__
-    escaped = left.replace("_", r"\_")
-    return Equation(f"{left} = {sympy.sstr(tidy)}",
-                    rf"\mathrm{{{escaped}}} = {sympy.latex(tidy)}")
+    escaped = function.__name__.replace("_", r"\_")
+    return rf"\mathrm{{{escaped}}} = {sympy.latex(tidy)}"
+
+
+def _numbered(name: str, length: int) -> list[str]:
+    """Names of the elements of a sequence: a_i becomes a_1, a_2, ..."""
+    return [f"{name.removesuffix('_i')}_{i + 1}" for i in range(length)]
 
 
 def _distinct(arguments: Iterable[str]) -> dict[str, str]:

@@ -117,6 +117,26 @@ def test_names_are_forgiving_and_unknown_ones_helped() -> None:
         get_format("q4_k_n")
 
 
+@pytest.mark.parametrize(("written", "name"), [
+    ("qwen35moe 35B.A3B Q4_K - Medium", "q4_k_m"), ("IQ2_M - 2.7 bpw", "iq2_m"),
+    ("IQ4_XS - 4.25 bpw", "iq4_xs"), ("Q2_K - Small", "q2_k_s"), ("F16", "fp16"),
+    ("GLM-4.5-Air-UD-Q4_K_XL", "q4_k_xl"), ("int4 AWQ g128", "awq"), ("AWQ int4 GEMM", "awq"),
+    ("GPTQ g128", "gptq"), ("int8 GPTQ", "gptq_int8"), ("bnb.nf4-dq", "nf4"), ("4-bit", "int4"),
+    ("gpt-oss 120B MXFP4 MoE", "gguf_mxfp4"), ("EXL2 4.0 bpw", "exl2_4"), ("FP8-MX", "mxfp8"),
+    ("amp_bf16/DEFAULT", "bf16"), ("int4-g32", "int4_g32"), ("fp8 rowwise", "fp8"),
+    ("int4_wo", "gptq"), ("Q4_K_M default unless the linked issue says otherwise", "q4_k_m")])
+def test_formats_as_measurements_print_them(written: str, name: str) -> None:
+    assert get_format(written).name == name
+
+
+@pytest.mark.parametrize("written", ["", "fp32 master, fp8 compute", "bf16/fp16 mixed", "UNSET",
+                                     "q4_k_n", "7bit", "_", "🦙"])
+def test_no_format_or_two_is_unknown(written: str) -> None:
+    with pytest.raises(UnknownName) as error:
+        get_format(written)
+    assert "\n" not in str(error.value)
+
+
 def test_spellings_are_unique_and_rules_resolve() -> None:
     seen: dict[str, str] = {}
     for entry in list_formats():

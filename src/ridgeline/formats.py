@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -82,14 +83,30 @@ def _table(catalog: Catalog) -> dict[str, NumberFormat]:
 
 
 def _key(name: str) -> str:
-    return name.strip().lower().replace("-", "_").replace(" ", "_").removeprefix("torch.")
+    """Lower-case words joined by underscores."""
+    return re.sub(r"[^a-z0-9.]+", "_", name.lower().removeprefix("torch.")).strip("_")
+
+
+def _inside(key: str, table: dict[str, NumberFormat]) -> NumberFormat | None:
+    """The one format named inside a longer text ("qwen3 30B Q4_K - Medium", "IQ2_M - 2.7 bpw").
+
+    A short word behind the name belongs to it, so "q4_k_n" is a mistake and not q4_k.
+    """
+    words = key.split("_")
+    for length in range(len(words) - 1, 0, -1):
+        found = {table[run] for start in range(len(words) - length + 1)
+                 if (run := "_".join(words[start:start + length])) in table
+                 and not (words[start + length:] and len(words[start + length]) < 3)}
+        if found:
+            return found.pop() if len(found) == 1 else None
+    return None
 
 
 def get_format(name: str | NumberFormat) -> NumberFormat:
-    """The format of a name, however it is spelled.
+    """The format of a name, however it is spelled; it may stand inside a longer text.
 
     Raises:
-        UnknownName: no such format, with the nearest.
+        UnknownName: no format or two of them, with the nearest.
 
     >>> get_format("FP8").bits, get_format("Q8_0").bits, get_format("NVFP4").bytes
     (8.0, 8.5, 0.5625)
@@ -99,11 +116,12 @@ def get_format(name: str | NumberFormat) -> NumberFormat:
     from ridgeline.catalog.loader import default_catalog
 
     table = _table(default_catalog())
-    try:
-        return table[_key(name)]
-    except KeyError:
+    key = _key(name)
+    found = table.get(key) or _inside(key, table)
+    if found is None:
         raise UnknownName.among("number format", name, table,
-                                "List them with `ridgeline catalog formats`.") from None
+                                "List them with `ridgeline catalog formats`.")
+    return found
 
 
 def list_formats() -> list[NumberFormat]:

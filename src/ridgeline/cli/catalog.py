@@ -20,8 +20,9 @@ _SOURCES = click.option("--catalog", "sources", multiple=True, metavar="PATH",
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, units in the keys.")
 
 
-@click.group("catalog")
-def catalog_command() -> None:
+@click.group("catalog", invoke_without_command=True)
+@click.pass_context
+def catalog_command(context: click.Context) -> None:
     """Chips, models, links, memory tiers, prices, engines and formats, with their sources.
 
     \b
@@ -30,6 +31,8 @@ def catalog_command() -> None:
       ridgeline catalog chips h100
       ridgeline catalog prices --provider anthropic
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @catalog_command.command()

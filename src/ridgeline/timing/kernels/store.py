@@ -23,6 +23,7 @@ from ridgeline.timing.kernels.result import Distance
 
 FORMAT_VERSION = 1
 ANY = "*"
+EAGER = "-eager"  # suffix of a backend whose table holds host-launched times, not kernel times
 
 _ALIASES: Mapping[str, str] = {
     "h100sxm": "H100-SXM", "h100sxm5": "H100-SXM", "h100": "H100-SXM",
@@ -48,9 +49,23 @@ def calibration_name(chip: str) -> str:
     return _ALIASES.get(plain, chip)
 
 
+_WARP_MMA = ("Ampere", "Ada", "Turing")
+
+
 def family_of(architecture: str) -> str:
-    """Architecture family whose kernels are alike: "Blackwell Ultra" counts as Blackwell."""
+    """Architecture without its suffix: "Blackwell Ultra" counts as Blackwell."""
     return architecture.split()[0] if architecture else ""
+
+
+def kernel_family(chip: Chip) -> str:
+    """Family of chips whose kernels are alike, by the matrix instruction they are built on.
+
+    Ampere, Ada and the GDDR cards of Blackwell issue matrix products warp by warp; Hopper and the
+    HBM chips of Blackwell have asynchronous instructions of their own. Others: the architecture.
+    """
+    first = family_of(chip.architecture)
+    gddr = first == "Blackwell" and chip.memory_bandwidth < 3e12
+    return "warp-mma" if first in _WARP_MMA or gddr else first
 
 
 @dataclass(frozen=True)
@@ -122,6 +137,10 @@ class Store:
         """(scope, target, backend, format) of every entry."""
         return list(self._raw)
 
+    def holds(self, backend: str, format: str) -> bool:
+        """Whether any chip has a table of this backend and format."""
+        return any(key[2:] == (backend, format) for key in self._raw)
+
     def get(self, key: Key) -> Entry | None:
         """The entry with exactly this key."""
         if key not in self._raw:
@@ -140,7 +159,7 @@ class Store:
         Raises:
             BadInput: no entry at all for any of the formats.
         """
-        target, arch = calibration_name(chip.name), family_of(chip.architecture)
+        target, arch = calibration_name(chip.name), kernel_family(chip)
         for format in formats:
             for scope, name, distance in (("chip", target, "table"),
                                           ("architecture", arch, "architecture"),
@@ -156,7 +175,8 @@ class Store:
     def _candidates(self, scope: str, name: str, backend: str, format: str) -> Iterable[Key]:
         yield (scope, name, backend, format)
         yield (scope, name, ANY, format)
-        others = sorted(k for k in self._raw if k[:2] == (scope, name) and k[3] == format)
+        others = sorted(k for k in self._raw if k[:2] == (scope, name) and k[3] == format
+                        and not k[2].endswith(EAGER))
         yield from sorted(others, key=lambda k: -int(self._raw[k]["rows"]))
 
 

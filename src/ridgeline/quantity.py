@@ -162,6 +162,8 @@ def format_si(value: float, unit: str, digits: int = 3) -> str:
         return ("never" if unit == "s" else "unlimited") if value > 0 else str(value)
     if value == 0:
         return f"0{label}"
+    if unit in ("param", "token") and 1 <= abs(value) < 1e15:
+        return f"{value:,.0f}{label}"
     if unit in _UNPREFIXED:
         return _plain(value, digits) + label
     if unit == "s" and abs(value) >= 1:

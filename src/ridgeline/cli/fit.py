@@ -22,12 +22,13 @@ def fit(**options: Any) -> None:
       ridgeline fit Llama-3.1-8B --on RTX-4090 --weights q4_k_m --engine llamacpp
       ridgeline fit Llama-3.1-8B --on 8xH100-SXM --training --zero 3 --seq 8192
     """
-    from ridgeline.questions.fit import fit as ask
+    from ridgeline.questions.fit import fit as serving
     from ridgeline.questions.fit import fit_figure
-    from ridgeline.questions.fit_training import fit_training
+    if options["training"]:
+        from ridgeline.questions.fit_training import fit_training
 
     scenario = read_options(options)
-    answer = fit_training(scenario) if options["training"] else ask(scenario)
+    answer = fit_training(scenario) if options["training"] else serving(scenario)
     show(answer, options, lambda: fit_figure(answer))
     if not answer["fits"]:
         raise SystemExit(3)

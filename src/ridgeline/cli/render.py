@@ -72,7 +72,7 @@ def _parts(answer: Answer) -> Iterator[RenderableType]:
 
     bound = answer.quantities.get("bound")
     title = answer.question.replace("_", " ")
-    yield Text.assemble((title, "bold"), f"  limited by {bound}" if bound else "")
+    yield Text.assemble((title, "bold"), f": {bound}" if bound else "")
     sentences = {k: v for k, v in answer.quantities.items() if k != "bound" and _sentence(v)}
     for name, value in sentences.items():
         yield Text(f"{name.replace('_', ' ')}: {value}")

@@ -47,9 +47,8 @@ class Deployed:
     @functools.cached_property
     def footprint(self) -> Footprint:
         """Memory of the device that binds."""
-        longest = self.architecture.max_context or self.max_context
         return footprint(self.architecture, self.deployment, self.cluster.chip,
-                         max_model_len=min(longest, self.max_context))
+                         max_model_len=self.architecture.max_context or self.max_context)
 
     @functools.cached_property
     def costs(self) -> EngineCosts:

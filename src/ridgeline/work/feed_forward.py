@@ -26,7 +26,7 @@ def _dense(ffn: DenseFfn, d_model: int, repeats: float, rank: Rank) -> list[Op]:
         ops.append(rank.matmul("receptance", "ffn", rank.tokens, d_model, d_model / tp, repeats,
                                rank.formats.dense))
     if tp > 1:
-        ops.append(_all_reduce("all_reduce", tp, d_model, repeats, rank))
+        ops.append(_all_reduce("ffn_all_reduce", tp, d_model, repeats, rank))
     return ops
 
 
@@ -72,7 +72,7 @@ def _experts(ffn: ExpertFfn, d_model: int, repeats: float, rank: Rank) -> list[O
             ops += _mlp(prefix, d_ff / plan.tp, d_model, ffn.gated, "ffn", repeats, rank,
                         rank.formats.dense)
     if plan.attention_dp == 1 and plan.tp > 1:
-        ops.append(_all_reduce("all_reduce", plan.tp, d_model, repeats, rank))
+        ops.append(_all_reduce("ffn_all_reduce", plan.tp, d_model, repeats, rank))
     return ops
 
 

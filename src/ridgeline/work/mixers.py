@@ -33,7 +33,7 @@ def _reduce(d_model: int, repeats: float, rank: Rank) -> list[Op]:
     """The all-reduce that closes a tensor-parallel block."""
     if rank.deployment.tp == 1:
         return []
-    return [rank.collective("all_reduce", "all_reduce", rank.deployment.tp,
+    return [rank.collective("attention_all_reduce", "all_reduce", rank.deployment.tp,
                             rank.tokens * d_model * rank.activation, repeats)]
 
 

@@ -1,0 +1,167 @@
+"""From a row of a serving-latency table to the deployment and the protocol it was measured with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ridgeline.deployment import Deployment
+from ridgeline.errors import BadInput
+from ridgeline.measure.truth.names import look_up
+
+__all__ = ["Pool", "ServingRow", "read_serving_row"]
+
+Row = Mapping[str, Any]
+
+# Quantisation modes as the tables write them -> formats of the catalog.
+_FORMATS = {"fp8": "fp8", "fp8_block": "fp8_block", "nvfp4": "nvfp4", "int4_wo": "int4_g128",
+            "int8_wo": "int8", "bfloat16": "bf16", "bf16": "bf16", "w4a16_mxfp4": "mxfp4",
+            "w4afp8": "int4_g128", "fp4": "nvfp4", "int4": "int4_g128", "mxfp4": "mxfp4"}
+# Checkpoints whose 4-bit or 8-bit release is of another format than the table's general word.
+_OWN_FP4 = {"openai/gpt-oss-120b": "mxfp4", "openai/gpt-oss-20b": "mxfp4"}
+
+
+@dataclass(frozen=True)
+class Pool:
+    """One pool of equal workers.
+
+    Attributes:
+        deployment: of one worker.
+        workers: how many.
+    """
+
+    deployment: Deployment
+    workers: int
+
+
+@dataclass(frozen=True)
+class ServingRow:
+    """A measured run.
+
+    Attributes:
+        model, system: names as in the table.
+        prefill, decode: pools; the same one when aggregated.
+        prompt, output: nominal tokens of a request.
+        concurrency: requests in flight in all.
+        protocol: "inferencex" or "dynamo".
+    """
+
+    model: str
+    system: str
+    prefill: Pool
+    decode: Pool
+    prompt: int
+    output: int
+    concurrency: int
+    protocol: str
+
+    @property
+    def disaggregated(self) -> bool:
+        """Whether prompts and decoding have pools of their own."""
+        return self.prefill is not self.decode
+
+
+def read_serving_row(row: Row) -> ServingRow:
+    """Read one row.
+
+    Raises:
+        BadInput: a degree or a concurrency is missing, with its name.
+    """
+    if row["mode"] == "disagg":
+        prefill, decode = _pool(row, "prefill_"), _pool(row, "decode_")
+        copies = decode.deployment.attention_dp * decode.workers
+        concurrency = _number(row, "concurrency") or (_number(row, "decode_batch_size")
+                                                      or 0) * copies
+    else:
+        prefill = decode = _pool(row, "")
+        concurrency, decode = _replica_share(row, decode)
+        prefill = decode
+    if not concurrency:
+        raise BadInput("the row states neither concurrency nor batch size")
+    return ServingRow(str(row["model_path"]), str(row["system"]), prefill, decode,
+                      int(row["isl"]), int(row["osl"]), int(concurrency), str(row["protocol"]))
+
+
+def _replica_share(row: Row, pool: Pool) -> tuple[int, Pool]:
+    """Concurrency of the whole run, and how many equal replicas it was spread over.
+
+    Where the total is above one replica's batch times its attention copies, several replicas ran.
+    """
+    batch, total = _number(row, "batch_size"), _number(row, "concurrency")
+    stated = int(_number(row, "attention_dp_size") or 1)
+    if not total:
+        return int((batch or 0) * stated), pool
+    replicas = max(1, round(total / (batch * stated))) if batch else 1
+    return int(total), Pool(pool.deployment, replicas)
+
+
+def _pool(row: Row, prefix: str) -> Pool:
+    tp = int(_number(row, f"{prefix}tp_size") or 0)
+    if not tp:
+        raise BadInput(f"the row does not state {prefix}tp_size")
+    attention_dp = int(_number(row, f"{prefix}attention_dp_size") or 1)
+    expert_tp = int(_number(row, f"{prefix}moe_tp_size") or 1)
+    ep = int(_number(row, f"{prefix}moe_ep_size") or 1)
+    tp, attention_dp, ep = _degrees(tp, attention_dp, expert_tp, ep)
+    dense, experts = _formats(row)
+    deployment = Deployment(
+        tp=tp, pp=int(_number(row, f"{prefix}pp_size") or 1), ep=ep, attention_dp=attention_dp,
+        weights=dense, experts=experts, engine=_engine(row),
+        engine_version=_version(row), kv=_kv(row))
+    return Pool(deployment, int(_number(row, f"{prefix}num_workers") or 1))
+
+
+def _degrees(tp: int, attention_dp: int, expert_tp: int, ep: int) -> tuple[int, int, int]:
+    """(tp, attention_dp, ep) that were really run.
+
+    Some tables write both expert degrees as the whole group (tp 8, ep 8: "8 x 8") and the attention
+    degree as their product (64); and data-parallel attention as tp = attention_dp = the group.
+    Their run names (tp8_ep8) tell.
+    """
+    if expert_tp == ep > 1:
+        group = ep
+        return (1, group, group) if attention_dp > 1 else (group, 1, group)
+    if tp == attention_dp > 1:
+        return 1, attention_dp, attention_dp if ep > 1 else 1
+    return tp, attention_dp, ep if (tp * attention_dp) % ep == 0 else tp * attention_dp
+
+
+def _formats(row: Row) -> tuple[str | None, str | None]:
+    """Formats of dense and expert matrices.
+
+    Public 4-bit checkpoints of mixtures quantise the experts and leave attention in 8 or 16 bit.
+    """
+    model, precision = str(row["model_path"]), str(row.get("precision") or "")
+    stated = look_up(model).weights
+    dense = str(row.get("gemm_quant_mode") or "") or precision or stated or "bf16"
+    experts = str(row.get("moe_quant_mode") or "") or dense
+    if model in _OWN_FP4:
+        return "bf16", _OWN_FP4[model]
+    return _FORMATS.get(dense, dense), _FORMATS.get(experts, experts)
+
+
+def _engine(row: Row) -> str:
+    return {"vllm": "vllm", "sglang": "sglang", "trtllm": "trtllm"}.get(
+        str(row["backend"]), str(row["backend"]))
+
+
+def _version(row: Row) -> str:
+    """The version column, else the version in the name of the container image."""
+    version = str(row.get("backend_version") or "")
+    found = re.search(r"[:/]v?(\d+\.\d+[\w.]*)", str(row.get("silicon_data_source") or ""))
+    return version if version or not found else found[1]
+
+
+def _kv(row: Row) -> str | None:
+    """TensorRT-LLM and 4- or 8-bit runs keep an 8-bit cache; others the engine's default."""
+    return "fp8" if row["backend"] == "trtllm" else None
+
+
+def _number(row: Row, name: str) -> float | None:
+    value = row.get(name)
+    if value in (None, ""):
+        return None
+    number = float(value)  # type: ignore[arg-type]
+    return number if number == number else None

@@ -148,7 +148,7 @@ def test_attention_copies_add_their_caches(model: Models) -> None:
 
 
 def test_unknown_engine(model: Models) -> None:
-    with pytest.raises(UnknownName, match="(?i)did you mean 'vllm'"):
+    with pytest.raises(UnknownName, match=r"(?i)did you mean 'vllm'"):
         of(model("Llama-3.1-8B"), engine="vlm")
     with pytest.raises(BadInput, match="cannot read version"):
         engines.version_tuple("latest")

@@ -14,9 +14,13 @@ from ridgeline.machine import Chip
 from ridgeline.memory import engines
 from ridgeline.memory.layout import CacheLayout, cache_layout
 from ridgeline.model.architecture import Architecture
+from ridgeline.quantity import Quantity
 
 # Tokens of one physical batch that llama.cpp reserves its compute buffer for (its default).
 LLAMACPP_UBATCH = 512
+# 80 % of logged caches lie between these shares of the usable memory below and above the
+# prediction (start-up logs beside the tests).
+POOL_BELOW, POOL_ABOVE = 0.024, 0.005
 # Since this version vLLM counts its graphs inside the memory fraction.
 GRAPHS_INSIDE = (0, 21)
 
@@ -77,6 +81,12 @@ class Footprint:
         """Bytes short on this device; 0 when the model loads."""
         spare = self.device_memory - self.usable - self.outside
         return max(0.0, -self.kv_pool, -spare)
+
+    @property
+    def kv_pool_quantity(self) -> Quantity:
+        """Memory left for the cache with its interval."""
+        return Quantity(self.kv_pool, self.kv_pool - POOL_BELOW * self.usable,
+                        self.kv_pool + POOL_ABOVE * self.usable, "B", "calibrated")
 
     @property
     def kv_bytes_per_token(self) -> float:

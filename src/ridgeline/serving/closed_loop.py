@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ridgeline.timing.step_table import StepTable
+from ridgeline.timing.step_table import ComponentTable, StepTable
 
 __all__ = ["LoopResult", "Policy", "protocol_lengths", "replay_closed_loop"]
 
@@ -41,11 +41,14 @@ class Policy:
 
 @dataclass(frozen=True)
 class LoopResult:
-    """Per-request results of a replay, in order of arrival [s]."""
+    """Per-request results of a replay, in order of arrival [s].
+
+    With a table of cost components (vectors), times have one column a component.
+    """
 
     ttft: np.ndarray[Any, np.dtype[np.float64]]
     tpot: np.ndarray[Any, np.dtype[np.float64]]
-    duration: float
+    duration: Any
     output_tokens: int
 
 
@@ -58,7 +61,7 @@ def protocol_lengths(nominal: int, count: int, low: float = 0.8) -> list[int]:
     return [max(1, round(nominal * (low + (1 - low) * s))) for s in steps]
 
 
-def replay_closed_loop(table: StepTable, *, concurrency: int, prompts: Sequence[int],
+def replay_closed_loop(table: StepTable | ComponentTable, *, concurrency: int, prompts: Sequence[int],
                        outputs: Sequence[int], policy: Policy) -> LoopResult:
     """Run the requests with at most `concurrency` in flight; the first wave arrives at once.
 
@@ -75,7 +78,8 @@ def replay_closed_loop(table: StepTable, *, concurrency: int, prompts: Sequence[
     loop.run(concurrency)
     ttft = np.asarray(loop.first) - np.asarray(loop.arrival)
     gaps = np.maximum(np.asarray(outputs, float) - 1, 1)
-    tpot = (np.asarray(loop.last) - np.asarray(loop.first)) / gaps
+    decoding = np.asarray(loop.last) - np.asarray(loop.first)
+    tpot = (decoding.T / gaps).T
     return LoopResult(ttft, tpot, loop.now, int(np.sum(outputs)))
 
 
@@ -83,12 +87,14 @@ class _Loop:
     """State of a run. `generated` counts decode steps since the start: a sequence that began at
     step g with `out` tokens leaves at step g + out - 1."""
 
-    def __init__(self, table: StepTable, prompts: list[int], outputs: list[int],
+    def __init__(self, table: StepTable | ComponentTable, prompts: list[int], outputs: list[int],
                  policy: Policy) -> None:
         count = len(prompts)
         self.table, self.prompts, self.outputs, self.policy = table, prompts, outputs, policy
-        self.arrival, self.first, self.last = [0.0] * count, [0.0] * count, [0.0] * count
-        self.now, self.generated = 0.0, 0
+        # Times may be vectors (one entry a cost component): they are only ever added up.
+        self.now: Any = 0.0 * table.fixed
+        self.arrival, self.first, self.last = ([self.now] * count for _ in range(3))
+        self.generated = 0
         self.running: list[tuple[int, int]] = []        # (step at which it ends, request)
         self.base = 0                                   # sum over running of length - generated
         self.waiting: deque[int] = deque()
@@ -145,13 +151,13 @@ class _Loop:
             self.done_tokens = 0
             if len(self.running) + len(finished) >= self.policy.max_num_seqs:
                 break
-        self.now += self._seconds(pieces, decoding, len(finished))
+        self.now = self.now + self._seconds(pieces, decoding, len(finished))
         if mixed:
             self.generated += 1
         self._start(finished)
         self._finish()
 
-    def _seconds(self, pieces: list[tuple[int, int, int]], decoding: int, finished: int) -> float:
+    def _seconds(self, pieces: list[tuple[int, int, int]], decoding: int, finished: int) -> Any:
         table = self.table
         new = sum(piece[1] for piece in pieces)
         seconds = table.fixed + table.tokens(new + decoding)
@@ -185,7 +191,7 @@ class _Loop:
         count = len(self.running)
         each = (self.table.fixed + self.table.tokens(count) + self.table.decode(count, middle)
                 + self.table.logits(count))
-        self.now += steps * each
+        self.now = self.now + steps * each
         self.generated += steps
         self._finish()
 

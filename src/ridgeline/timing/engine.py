@@ -29,8 +29,8 @@ class EngineCosts:
         token: once a prompt token [s].
         hidden_network: share of collectives' time that overlaps with compute, 0 to 1.
         prompts: "mixed" or "first", how prompts share steps with decoding (see serving).
-        kernels: factor on kernel times by part of the model ("attention", "ffn", "experts", ...),
-            for what the kernel tables do not see (other kernels, cold caches).
+        kernels: factor on kernel times by kind of op ("matmul", "attention", ...), for what the
+            kernel tables do not see (other kernels, cold caches).
     """
 
     request: float = 0.0
@@ -42,9 +42,9 @@ class EngineCosts:
     prompts: str = "mixed"
     kernels: tuple[tuple[str, float], ...] = ()
 
-    def factor(self, part: str) -> float:
-        """Factor on the kernels of a part of the model; never below 1 in the end (see step_time)."""
-        return dict(self.kernels).get(part, 1.0)
+    def factor(self, kind: str) -> float:
+        """Factor on the kernels of a kind; the roofline stays the floor whatever it is."""
+        return dict(self.kernels).get(kind, 1.0)
 
 
 def version_key(text: str) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ import numpy as np
 from ridgeline.work.op import Op
 from ridgeline.work.step import Step
 
-__all__ = ["Grid", "StepTable", "tabulate"]
+__all__ = ["ComponentTable", "Grid", "StepTable", "tabulate"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 # Seconds of a list of ops, broadcast over their array fields.
@@ -114,6 +114,38 @@ class StepTable:
                 + np.where(p > 0, self.prefill.at(p, past), 0.0)
                 + np.where(n > 0, self.decode.at(n, context), 0.0)
                 + np.where(n + done > 0, self.logits.at(n + done), 0.0))
+
+
+@dataclass(frozen=True)
+class ComponentTable:
+    """Step times split into components: the same look-ups as a StepTable, giving vectors.
+
+    Attributes:
+        parts: one table a component, all on the same grids.
+    """
+
+    parts: tuple[StepTable, ...]
+
+    @functools.cached_property
+    def fixed(self) -> Array:
+        """What every step pays, by component."""
+        return np.array([part.fixed for part in self.parts])
+
+    def tokens(self, x: float) -> Array:
+        """By all tokens of the step."""
+        return np.array([part.tokens(x) for part in self.parts])
+
+    def prefill(self, x: float, y: float) -> Array:
+        """By new prompt tokens and tokens before them."""
+        return np.array([part.prefill(x, y) for part in self.parts])
+
+    def decode(self, x: float, y: float) -> Array:
+        """By decoding sequences and their context."""
+        return np.array([part.decode(x, y) for part in self.parts])
+
+    def logits(self, x: float) -> Array:
+        """By rows that need logits."""
+        return np.array([part.logits(x) for part in self.parts])
 
 
 def _positions(most: float, dense_to: int = 64, per_octave: int = 6) -> Array:

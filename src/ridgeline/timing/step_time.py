@@ -49,7 +49,7 @@ class StepTimer:
                           else op.flop + op.memory_bytes, float)
         active = (size > 0) & (np.asarray(_rows(op), float) > 0)
         kernel = op.repeats * np.asarray(_KERNELS[op.kind](self, _positive(op)), float)
-        kernel = kernel * self.costs.factor(op.part)
+        kernel = kernel * self.costs.factor(op.kind)
         if op.kind == "collective":
             kernel = kernel * (1 - self.costs.hidden_network)
         return np.where(active, np.maximum(kernel, floor), 0.0)

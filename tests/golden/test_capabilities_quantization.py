@@ -2,15 +2,14 @@
 
 import pytest
 
-from ridgeline.timing.speedups import (
-    bits_ratio,
-    bytes_from_bits,
+from ridgeline.memory.weights import (
+    TERNARY_BITS,
     compressed_bandwidth,
-    energy_ratio_without_multiply,
-    level_bits,
-    packed_bits,
-    roofline_speedup,
+    size_ratio,
+    ternary_bytes,
+    ternary_energy_ratio,
 )
+from ridgeline.timing.speedups import roofline_speedup
 from ridgeline.timing.textbook import forward_pass_floor
 from ridgeline.work.matmul_roofline import critical_batch_asymptotic
 
@@ -21,7 +20,7 @@ from .shapes import H100, LLAMA_8B, RTX4090
     (16, 8, 2.0), (8, 4, 2.0), (8.5, 4.83, 1.76), (4, 2, 2.0), (4.83, 3.0, 1.61), (16, 2, 8.0),
     (16, 3.0, 5.33)])
 def test_size_and_memory_bound_speed(before: float, after: float, expected: float) -> None:
-    assert bits_ratio(bits_before=before, bits_after=after) == pytest.approx(expected, rel=0.005)
+    assert size_ratio(from_bits=before, to_bits=after) == pytest.approx(expected, rel=0.005)
 
 
 def test_speed_up_stops_at_compute() -> None:
@@ -39,24 +38,20 @@ def test_threshold_batch_moves_only_for_weight_only_quantisation() -> None:
 
 
 @pytest.mark.parametrize(("bits", "gigabytes"), [
-    (level_bits(n_levels=3), 19.8), (packed_bits(weights_per_byte=5), 20.0),
-    (packed_bits(weights_per_byte=4), 25.0), (16, 200)])
+    (TERNARY_BITS, 19.8), (8 / 5, 20.0), (2, 25.0), (16, 200)])
 def test_ternary_size_of_100b(bits: float, gigabytes: float) -> None:
-    assert bytes_from_bits(params=100e9, bits_per_param=bits) == pytest.approx(
-        gigabytes * 1e9, rel=0.005)
+    assert ternary_bytes(n_params=100e9, bits=bits) == pytest.approx(gigabytes * 1e9, rel=0.005)
 
 
 def test_ternary_energy_with_the_45_nm_table() -> None:
-    assert energy_ratio_without_multiply(energy_add_before=0.4e-12, energy_multiply_before=1.1e-12,
-                                         energy_add_after=0.03e-12) == pytest.approx(50)
+    assert ternary_energy_ratio(add_joules=0.03e-12, multiply_joules=1.1e-12,
+                                accumulate_joules=0.4e-12) == pytest.approx(50)
 
 
 def test_lossless_compression_on_a_4090() -> None:
     plain = RTX4090.bandwidth
-    packed = compressed_bandwidth(memory_bandwidth=plain, compression_ratio=1.43,
-                                  decompression_rate=10e12)
+    packed = compressed_bandwidth(memory_bandwidth=plain, ratio=1.43, decompress_rate=10e12)
     for bandwidth, expected in ((plain, 62.8), (packed, 89.7)):
         assert forward_pass_floor(params_read=LLAMA_8B.params, bytes_per_param=2, n_chips=1,
                                   memory_bandwidth=bandwidth) == pytest.approx(expected, rel=0.005)
-    assert compressed_bandwidth(memory_bandwidth=plain, compression_ratio=1.43,
-                                decompression_rate=1.2e12) == 1.2e12
+    assert compressed_bandwidth(memory_bandwidth=plain, ratio=1.43, decompress_rate=1.2e12) == 1.2e12

@@ -198,7 +198,7 @@ def _given(name: str, value: Any) -> Given:
 
 def _input(name: str, given: Given, text: FormulaText) -> Input:
     term = glossary().get(name)
-    unit = text.units.get(name) or (term.unit if term else "1")
+    unit = term.unit if term else text.units.get(name, "1")
     value = given.value if not isinstance(given.value, Sequence) else tuple(given.value)
     return Input(name=name, symbol=symbol_name(name), value=value, unit=unit,
                  meaning=term.meaning if term else name.replace("_", " "),

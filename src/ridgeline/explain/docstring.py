@@ -13,6 +13,10 @@ __all__ = ["FormulaText", "read_docstring"]
 _SECTIONS = ("Args", "Returns", "Raises", "Valid for", "Sources")
 _HEADING = re.compile(rf"^({'|'.join(_SECTIONS)}):\s*(.*)$")
 _UNIT = re.compile(r"\[([^\]]+)\]")
+_ARGUMENT = re.compile(r"^    (\w+(?:, \w+)*): (.*)$")
+# Units written as words, as the package prints them.
+_WORDS = {"bytes": "B", "bytes/s": "B/s", "tokens": "token", "seconds": "s", "token/s": "token/s",
+          "parameters": "param"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +44,18 @@ def read_docstring(function: Callable[..., Any]) -> FormulaText:
     """Parse the docstring of a formula; parts that are missing come back empty."""
     lines = inspect.cleandoc(function.__doc__ or "").splitlines()
     head, sections = _split(lines)
-    returns = _UNIT.search(sections["Returns"])
     return FormulaText(
         title=_title(head), formula=_formula(head), units=_units(lines),
-        result_unit=returns[1] if returns else "1", valid_for=sections["Valid for"],
+        result_unit=_result_unit(sections["Returns"]), valid_for=sections["Valid for"],
         sources=tuple(s.strip().rstrip(".") for s in sections["Sources"].split(";") if s.strip()))
+
+
+def _result_unit(text: str) -> str:
+    """The unit in brackets, or the unit the text begins with; "1" when there is none."""
+    if found := _UNIT.search(text):
+        return _WORDS.get(found[1], found[1])
+    first = text.replace(",", " ").replace(".", " ").split()
+    return _WORDS.get(first[0], "1") if first else "1"
 
 
 def _split(lines: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -81,21 +92,19 @@ def _formula(head: list[str]) -> str:
 
 
 def _units(lines: list[str]) -> dict[str, str]:
-    """Unit in brackets at the end of each argument's text."""
+    """Unit in brackets in each argument's text."""
     units: dict[str, str] = {}
-    inside, name, text = False, "", ""
+    inside, names, text = False, "", ""
     for line in [*lines, "Returns:"]:
-        heading = _HEADING.match(line)
-        argument = re.match(r"^    (\w+): (.*)$", line)
-        if inside and name and (heading or argument):
+        heading, argument = _HEADING.match(line), _ARGUMENT.match(line)
+        if inside and names and (heading or argument):
             found = _UNIT.findall(text)
-            if found:
-                units[name] = found[-1]
-            name = ""
+            units |= {n: _WORDS.get(found[-1], found[-1]) for n in names.split(", ") if found}
+            names = ""
         if heading:
             inside = heading[1] == "Args"
         elif inside and argument:
-            name, text = argument[1], argument[2]
+            names, text = argument[1], argument[2]
         elif inside:
             text += " " + line.strip()
     return units

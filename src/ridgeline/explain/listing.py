@@ -1,7 +1,8 @@
 """Find every public formula of the package, without a registry.
 
-A formula is a name in a module's `__all__` whose parameters are all keyword-only and annotated
-`Numeric` (or `Sequence[Numeric]`), and which returns `Numeric`.
+A formula is a public function whose parameters are all keyword-only and annotated `Numeric` (or
+`Sequence[Numeric]`), and which returns `Numeric`. Public: in its module's `__all__`, or without an
+underscore where the module has none.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ __all__ = ["Formula", "formula_named", "formulas", "is_formula"]
 Formula = Callable[..., Any]
 
 _NUMERIC = ("Numeric", "Sequence[Numeric]")
+# Fitted forms with constants of their own: parts of a model, not formulas to be read alone.
+_INTERNAL = ("ridgeline.timing.kernels",)
 # Rooms that hold formulas; surfaces are not searched, so that listing imports no server or page.
 _ROOMS = ("work", "timing", "memory", "serving", "training", "retrieval", "reasoning",
           "economics")
@@ -45,7 +48,7 @@ def formulas(rooms: tuple[str, ...] = _ROOMS) -> dict[str, Formula]:
     found: dict[str, Formula] = {}
     for name in filter(_may_hold_formulas, _module_names(rooms)):
         module = importlib.import_module(name)
-        for public in getattr(module, "__all__", ()):
+        for public in getattr(module, "__all__", [n for n in vars(module) if n[0] != "_"]):
             candidate: Any = getattr(module, public, None)
             if is_formula(candidate) and candidate.__module__ == name:
                 found[f"{name}.{public}"] = candidate
@@ -69,6 +72,8 @@ def formula_named(name: str) -> Formula:
 
 def _may_hold_formulas(module_name: str) -> bool:
     """Whether a module's text returns `Numeric` anywhere; spares importing the others."""
+    if module_name.startswith(_INTERNAL):
+        return False
     spec = importlib.util.find_spec(module_name)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return True

@@ -1,38 +1,15 @@
-"""What a change of representation or schedule buys: fewer bits, skipped layers, speculation."""
+"""What a change of format or schedule buys: other roofline times, skipped layers, speculation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ridgeline.numeric import Numeric, log2, maximum, minimum, where
+from ridgeline.numeric import Numeric, maximum, where
 
 __all__ = [
-    "bits_ratio", "bytes_from_bits", "compressed_bandwidth", "early_exit_byte_speedup",
-    "early_exit_flop_speedup", "energy_ratio_without_multiply", "layer_read_share",
-    "level_bits", "packed_bits", "roofline_speedup", "speculative_speedup",
-    "speculative_tokens_by_position", "speculative_tokens_per_step",
+    "early_exit_byte_speedup", "early_exit_flop_speedup", "layer_read_share", "roofline_speedup",
+    "speculative_speedup", "speculative_tokens_by_position", "speculative_tokens_per_step",
 ]
-
-
-def bits_ratio(*, bits_before: Numeric, bits_after: Numeric) -> Numeric:
-    """How much smaller weights become, and how much faster memory-bound decode at best.
-
-        r = bits_before / bits_after
-
-    Args:
-        bits_before: bits of one parameter, scales included [bit].
-        bits_after: bits of one parameter afterwards, scales included [bit].
-    Returns:
-        ratio [1].
-    Raises:
-        ZeroDivisionError: no bits, for plain floats.
-    Valid for: the quantised share of the weights.
-    Sources: own derivation.
-
-    >>> round(bits_ratio(bits_before=8.5, bits_after=4.83), 2)
-    1.76
-    """
-    return bits_before / bits_after
 
 
 def roofline_speedup(*, t_math_before: Numeric, t_memory_before: Numeric, t_math_after: Numeric,
@@ -58,115 +35,6 @@ def roofline_speedup(*, t_math_before: Numeric, t_memory_before: Numeric, t_math
     2.0
     """
     return maximum(t_math_before, t_memory_before) / maximum(t_math_after, t_memory_after)
-
-
-def level_bits(*, n_levels: Numeric) -> Numeric:
-    """Information in a weight that takes one of a few values.
-
-        bits = log2(n_levels)
-
-    Args:
-        n_levels: values a weight can take, 3 for ternary [1].
-    Returns:
-        bits [bit].
-    Raises:
-        ValueError: no levels, for plain floats.
-    Valid for: equally likely values; storage needs a little more (see packed_bits).
-    Sources: Ma et al., "The Era of 1-bit LLMs", arXiv 2402.17764 (1.58 bits).
-
-    >>> round(level_bits(n_levels=3), 3)
-    1.585
-    """
-    return log2(n_levels)
-
-
-def packed_bits(*, weights_per_byte: Numeric) -> Numeric:
-    """Bits a weight takes when several are packed in a byte.
-
-        bits = 8 / weights_per_byte
-
-    Args:
-        weights_per_byte: weights in one byte: 5 ternary ones fit, 4 unpack faster [1].
-    Returns:
-        bits [bit].
-    Raises:
-        ZeroDivisionError: none in a byte, for plain floats.
-    Valid for: fixed-rate packing.
-    Sources: own derivation (3**5 = 243 values fit a byte).
-
-    >>> packed_bits(weights_per_byte=5)
-    1.6
-    """
-    return 8.0 / weights_per_byte
-
-
-def bytes_from_bits(*, params: Numeric, bits_per_param: Numeric) -> Numeric:
-    """Size of weights at a number of bits each.
-
-        bytes = P * bits / 8
-
-    Args:
-        params: parameters P [param].
-        bits_per_param: bits of one parameter, scales included [bit].
-    Returns:
-        bytes [B].
-    Raises:
-        nothing.
-    Valid for: one format throughout.
-    Sources: own derivation.
-
-    >>> bytes_from_bits(params=100e9, bits_per_param=1.6) / 1e9
-    20.0
-    """
-    return params * bits_per_param / 8.0
-
-
-def energy_ratio_without_multiply(*, energy_add_before: Numeric, energy_multiply_before: Numeric,
-                                  energy_add_after: Numeric) -> Numeric:
-    """Arithmetic energy saved when multiply-adds become additions (ternary weights).
-
-        r = (e_add + e_mul) / e_add'
-
-    Args:
-        energy_add_before: of one addition in the old format [J].
-        energy_multiply_before: of one multiplication in the old format [J].
-        energy_add_after: of one addition in the new format [J].
-    Returns:
-        ratio [1].
-    Raises:
-        ZeroDivisionError: additions of no energy, for plain floats.
-    Valid for: arithmetic alone; reading the operands costs more than either.
-    Sources: Horowitz, ISSCC 2014 (45 nm: int8 add 0.03 pJ, fp16 multiply 1.1 pJ, add 0.4 pJ).
-
-    >>> round(energy_ratio_without_multiply(energy_add_before=0.4e-12,
-    ...       energy_multiply_before=1.1e-12, energy_add_after=0.03e-12))
-    50
-    """
-    return (energy_add_before + energy_multiply_before) / energy_add_after
-
-
-def compressed_bandwidth(*, memory_bandwidth: Numeric, compression_ratio: Numeric,
-                         decompression_rate: Numeric) -> Numeric:
-    """Bandwidth in uncompressed bytes when weights are stored compressed.
-
-        W' = min(W * ratio, decompression_rate)
-
-    Args:
-        memory_bandwidth: device memory bandwidth W [B/s].
-        compression_ratio: uncompressed over compressed size [1].
-        decompression_rate: uncompressed bytes the chip can produce per second [B/s].
-    Returns:
-        effective bandwidth [B/s].
-    Raises:
-        nothing.
-    Valid for: decompression overlapped with reading.
-    Sources: own derivation; Zhang et al., "DFloat11", arXiv 2504.11651 (a lossless 11-bit form).
-
-    >>> compressed_bandwidth(memory_bandwidth=1e12, compression_ratio=1.5,
-    ...                      decompression_rate=2e12)
-    1500000000000.0
-    """
-    return minimum(memory_bandwidth * compression_ratio, decompression_rate)
 
 
 def early_exit_flop_speedup(*, skip_share: Numeric) -> Numeric:

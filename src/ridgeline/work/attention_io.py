@@ -251,16 +251,16 @@ def state_in_cached_tokens(*, state_bytes: Numeric, kv_bytes_per_token: Numeric)
 
 
 def windowed_tokens(*, context_length: Numeric, window: Numeric, local_share: Numeric,
-                    sinks: Numeric = 0.0) -> Numeric:
+                    sink_tokens: Numeric = 0.0) -> Numeric:
     """Cached tokens a layer reads on average when some layers see only a window.
 
-        L_eff = local_share * min(L, window + sinks) + (1 - local_share) * L
+        L_eff = local_share * min(L, window + sink_tokens) + (1 - local_share) * L
 
     Args:
         context_length: tokens in context L [token].
         window: tokens a local layer keeps [token].
         local_share: share of layers that are local (5:1 interleaving is 5/6) [1].
-        sinks: first tokens kept besides the window [token].
+        sink_tokens: first tokens kept besides the window [token].
     Returns:
         tokens a layer reads on average [token].
     Raises:
@@ -271,5 +271,5 @@ def windowed_tokens(*, context_length: Numeric, window: Numeric, local_share: Nu
     >>> windowed_tokens(context_length=131072, window=1024, local_share=0.75)
     33536.0
     """
-    local = minimum(context_length, maximum(window + sinks, 0.0))
+    local = minimum(context_length, maximum(window + sink_tokens, 0.0))
     return local_share * local + (1.0 - local_share) * context_length

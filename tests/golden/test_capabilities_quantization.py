@@ -54,4 +54,5 @@ def test_lossless_compression_on_a_4090() -> None:
     for bandwidth, expected in ((plain, 62.8), (packed, 89.7)):
         assert forward_pass_floor(params_read=LLAMA_8B.params, bytes_per_param=2, n_chips=1,
                                   memory_bandwidth=bandwidth) == pytest.approx(expected, rel=0.005)
-    assert compressed_bandwidth(memory_bandwidth=plain, ratio=1.43, decompress_rate=1.2e12) == 1.2e12
+    slow = compressed_bandwidth(memory_bandwidth=plain, ratio=1.43, decompress_rate=1.2e12)
+    assert slow == 1.2e12, "a slow decompressor decides"

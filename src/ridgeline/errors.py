@@ -69,6 +69,6 @@ class MissingExtra(RidgelineError, ImportError):
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """The known names closest to `name`, best first, compared without case."""
-    by_lower = {k.lower(): k for k in known}
+    by_lower = {k.lower(): k for k in sorted(known)}   # a set has no order of its own
     found = difflib.get_close_matches(name.lower(), list(by_lower), n=count, cutoff=0.5)
     return [by_lower[f] for f in found]

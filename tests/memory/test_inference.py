@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from ridgeline.memory import engines
 from ridgeline.memory.inference import Footprint, footprint
 from ridgeline.memory.layout import CacheLayout, LayerKind, cache_layout
 from ridgeline.model.architecture import Architecture
+from ridgeline.model.parts import Block, Mamba
 
 Models = Callable[[str], Architecture]
 WIDE = WeightFormats(16.0, 16.0, 16.0)
@@ -139,6 +141,22 @@ def test_max_context_is_the_last_that_fits(make_dense: Callable[..., Architectur
     longest = found.max_context
     assert found.sequence_bytes(longest) <= found.kv_pool < found.sequence_bytes(longest + 17)
     assert found.kv_capacity_tokens(longest) == pytest.approx(longest, abs=16)
+
+
+def test_a_model_without_a_cache_and_one_of_constant_state(model: Models) -> None:
+    encoder = replace(model("Llama-3.1-8B"), blocks=tuple(
+        (replace(block, mixer=replace(block.mixer, causal=False)), count)  # type: ignore[arg-type]
+        for block, count in model("Llama-3.1-8B").blocks), causal=False)
+    found = of(encoder)
+    assert found.fits
+    assert found.kv_bytes_per_token == 0
+    assert math.isinf(found.max_concurrency(512))
+    block = Block(Mamba(2, 8192, 128, 4, n_groups=8, n_heads=128), None)
+    endless = replace(model("Llama-3.1-8B"), blocks=((block, 32),), max_context=0)
+    constant = of(endless)
+    assert constant.state_bytes_per_sequence > 0
+    assert math.isinf(constant.max_context)
+    assert constant.max_concurrency(1) == constant.max_concurrency(1_000_000)
 
 
 def test_attention_copies_add_their_caches(model: Models) -> None:

@@ -1,8 +1,7 @@
 """Activations kept for the backward pass, by parallelism and recomputation policy.
 
-Everything is in bytes for 16-bit activations unless a parameter says otherwise. The transformer
-of the Korthikanti formulas has a plain four-times-wide feed-forward, as many KV heads as query
-heads, and dropout; `gated_layer` counts a Llama-like layer tensor by tensor.
+Bytes are of 16-bit activations. The transformer of the Korthikanti formulas has a plain feed-
+forward four times as wide and dropout; `gated_layer` counts a Llama-like layer by its tensors.
 """
 
 from __future__ import annotations

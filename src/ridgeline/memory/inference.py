@@ -131,12 +131,12 @@ class Footprint:
 
     @property
     def max_context(self) -> float:
-        """Longest single sequence the cache holds, at most what the model takes."""
+        """Longest single sequence the cache holds, at most what the model takes; may be endless."""
         if self.kv_pool < self.sequence_bytes(1):
             return 0.0
         high = float(self.max_model_len or 2**40)
         if self.sequence_bytes(high) <= self.kv_pool:
-            return high
+            return high if self.max_model_len else math.inf
         low = 1.0
         while high - low > 1:
             middle = (low + high) // 2

@@ -91,7 +91,7 @@ class CacheLayout:
         Sources: derivation from the rules vLLM states for its hybrid KV-cache manager; checked
         against start-up logs (see the tests).
         """
-        if len(self.kinds) == 1 and self.kinds[0].window is None:
+        if not self.kinds or (len(self.kinds) == 1 and self.kinds[0].window is None):
             return self.sequence_bytes(tokens, block_size)
         size = group_size(kind.count for kind in self.kinds)
         page = self.page_tokens(block_size)

@@ -2,12 +2,12 @@
 
 Each recipe names the tables it needs and the function that fits them:
 
-    fit(rows, ..., [chips]) -> content | (content, report)
+    fit(rows, ..., [chips], [say]) -> content | (content, report)
 
-with one `rows` (columns as arrays) for each table, and the catalog's chips by the name the
-measurements use where the function has a parameter of that name. The content becomes
-`<family>.json`. `fingerprint.json` holds a SHA-256 over the tables and one of every file written;
-`accuracy.json` the errors on groups and machines that a fit did not see.
+with one `rows` (columns as arrays) for each table, the catalog's chips by the name the
+measurements use, and a function to tell progress, where it has parameters of these names. The
+content becomes `<family>.json`. `fingerprint.json` holds a SHA-256 over the tables and one of
+every file written; `accuracy.json` the errors on groups and machines that a fit did not see.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import inspect
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,7 @@ class Recipe:
     tables: tuple[str, ...]
     module: str
     function: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def find(self) -> Callable[..., Any]:
         """The fit function."""
@@ -54,9 +55,12 @@ _FIT = "ridgeline.measure.fit"
 RECIPES = {
     "gemm": Recipe(("gemm",), f"{_FIT}.gemm", "fit_gemm"),
     "moe": Recipe(("moe",), f"{_FIT}.moe", "fit_moe"),
-    "elementwise": Recipe(("elementwise", "quantize"), f"{_FIT}.elementwise", "fit_elementwise"),
     "attention_prefill": Recipe(("attention_prefill",), f"{_FIT}.attention", "fit_prefill"),
     "attention_decode": Recipe(("attention_decode",), f"{_FIT}.attention", "fit_decode"),
+    "mla_prefill": Recipe(("mla",), f"{_FIT}.mla", "fit_mla", {"phase": "prefill"}),
+    "mla_decode": Recipe(("mla",), f"{_FIT}.mla", "fit_mla", {"phase": "decode"}),
+    "mla_bmm": Recipe(("mla_bmm",), f"{_FIT}.mla", "fit_bmm"),
+    "linear_attention": Recipe(("linear_attention",), f"{_FIT}.linear_attention", "fit_linear"),
     "collective": Recipe(("collective", "ep_a2a"), f"{_FIT}.collective", "fit_collective"),
 }
 
@@ -87,7 +91,7 @@ def calibrate(folder: str | Path, extra: Sequence[str | Path] = (),
     for family in chosen:
         rows = [merged(tables[t]) for t in RECIPES[family].tables]
         say(f"{family}: " + " and ".join(f"{len(r['gpu']):,} rows" for r in rows))
-        content, errors = fit_family(RECIPES[family], rows)
+        content, errors = fit_family(RECIPES[family], rows, say)
         write_atomically(target / f"{family}.json", dump(content))
         accuracy[family] = errors
     write_atomically(target / "accuracy.json", dump(accuracy))
@@ -138,11 +142,13 @@ def merged(tables: Sequence[Table]) -> Rows:
                                for t in tables]) for c in names}
 
 
-def fit_family(recipe: Recipe, rows: Sequence[Rows]) -> tuple[Any, dict[str, Any]]:
+def fit_family(recipe: Recipe, rows: Sequence[Rows], say: Callable[[str], None] = lambda _: None
+               ) -> tuple[Any, dict[str, Any]]:
     """Content of one family's file, and its errors on what the fit did not see."""
     fit = recipe.find()
-    chips = {"chips": chips_of(rows)} if "chips" in inspect.signature(fit).parameters else {}
-    result = fit(*rows, **chips)
+    accepts = inspect.signature(fit).parameters
+    offered = {"chips": chips_of(rows), "say": say}
+    result = fit(*rows, **{k: v for k, v in offered.items() if k in accepts}, **recipe.settings)
     content, report = result if isinstance(result, tuple) else (result, None)
     return content, errors_of(report)
 

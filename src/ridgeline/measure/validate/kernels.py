@@ -118,7 +118,7 @@ def _prefill(at: Labels, c: Columns) -> KernelTime:
         chip_named(at["gpu"]), batch=c["batch"], new_tokens=c["seq_len"], q_heads=c["q_heads"],
         kv_heads=c["kv_heads"], head_dim=c["head_dim"], window=_window(c),
         format=_plain(at["dtype"]), kv_format=_plain(at["kv_dtype"]), backend=at["backend"],
-        kernel=at["kernel"], warm=True)
+        kernel=at["kernel"], version=at["version"], warm=True)
 
 
 def _decode(at: Labels, c: Columns) -> KernelTime:
@@ -128,7 +128,7 @@ def _decode(at: Labels, c: Columns) -> KernelTime:
         chip_named(at["gpu"]), batch=c["batch"], kv_len=c["kv_len"], q_heads=c["q_heads"],
         kv_heads=c["kv_heads"], head_dim=c["head_dim"], window=_window(c),
         format=_plain(at["dtype"]), kv_format=_plain(at["kv_dtype"]), backend=at["backend"],
-        kernel=at["kernel"], warm=True)
+        kernel=at["kernel"], version=at["version"], warm=True)
 
 
 def _window(c: Columns) -> Any:
@@ -140,6 +140,40 @@ def _window(c: Columns) -> Any:
 def _plain(format: str) -> str:
     """Format names of the tables in the package's spelling."""
     return {"bfloat16": "bf16", "float16": "fp16", "half": "fp16"}.get(format, format)
+
+
+def _mla(at: Labels, c: Columns) -> KernelTime:
+    from ridgeline.timing.kernels.mla import mla_time
+
+    sizes = {"kv_len": c["kv_len"]} if at["phase"] == "decode" else {"new_tokens": c["q_len"]}
+    return mla_time(chip_named(at["gpu"]), phase=at["phase"], batch=c["batch"],
+                    q_heads=c["q_heads"], **sizes, format=_plain(at["dtype"]),
+                    kv_format=_plain(at["kv_dtype"]), backend=at["backend"],
+                    kernel=at["kernel"], version=at["version"], warm=True)
+
+
+def _mla_bmm(at: Labels, c: Columns) -> KernelTime:
+    from ridgeline.timing.kernels.mla import mla_bmm_time
+
+    return mla_bmm_time(chip_named(at["gpu"]), tokens=c["tokens"], heads=c["heads"], k=c["k"],
+                        n=c["n"], format=_plain(at["dtype"]), backend=at["backend"],
+                        kernel=at["kernel"], version=at["version"], warm=True)
+
+
+_PHASES = {"context": "prefill", "generation": "decode"}
+_RULES = {"gdn": "gated_delta"}
+
+
+def _linear(at: Labels, c: Columns) -> KernelTime:
+    from ridgeline.timing.kernels.linear_attention import linear_attention_time
+
+    return linear_attention_time(
+        chip_named(at["gpu"]), phase=_PHASES.get(at["phase"], at["phase"]), batch=c["batch"],
+        new_tokens=c["seq_len"], k_heads=c["k_heads"], v_heads=c["v_heads"], k_dim=c["k_dim"],
+        v_dim=c["v_dim"], conv_kernel=c["d_conv"],
+        part="convolution" if "conv1d" in at["kernel"] else "scan",
+        rule=_RULES.get(at["op"], at["op"]), backend=at["backend"], kernel=at["kernel"],
+        version=at["version"], warm=True)
 
 
 def _collective(at: Labels, c: Columns) -> KernelTime:
@@ -157,13 +191,31 @@ def _collective(at: Labels, c: Columns) -> KernelTime:
         format=_plain(at["dtype"]))
 
 
+def _exchange(at: Labels, c: Columns) -> KernelTime:
+    import numpy as np
+
+    from ridgeline.measure.fit.expert_exchange import _NETWORK
+    from ridgeline.timing.kernels.expert_exchange import DEFAULT_SMS, expert_all_to_all_time
+
+    return expert_all_to_all_time(
+        chip_named(at["gpu"]), tokens=c["tokens"], hidden=c["hidden"], top_k=c["topk"],
+        experts=c["experts"], group=c["n_gpus"], nodes=c["nodes"], mode=at["mode"],
+        phase=at["phase"], sms=np.nan_to_num(c["sms"], nan=DEFAULT_SMS),
+        cross_domain_link=_NETWORK)
+
+
+_ATTENTION = ("gpu", "backend", "version", "kernel", "dtype", "kv_dtype", "head_dim", "window")
+_ENGINE = ("gpu", "backend", "version", "kernel")
+
 CALLS = {
     "gemm": Call(("gpu", "backend", "dtype"), _gemm),
     "moe": Call(("gpu", "backend", "dtype", "routing"), _moe),
-    "attention_prefill": Call(("gpu", "backend", "kernel", "dtype", "kv_dtype", "head_dim",
-                               "window"), _prefill),
-    "attention_decode": Call(("gpu", "backend", "kernel", "dtype", "kv_dtype", "head_dim",
-                              "window"), _decode),
+    "attention_prefill": Call(_ATTENTION, _prefill),
+    "attention_decode": Call(_ATTENTION, _decode),
+    "mla": Call((*_ENGINE, "phase", "dtype", "kv_dtype"), _mla),
+    "mla_bmm": Call((*_ENGINE, "op", "dtype"), _mla_bmm),
+    "linear_attention": Call((*_ENGINE, "op", "phase"), _linear),
     "collective": Call(("gpu", "kernel", "version", "op", "n_gpus", "gpus_per_node", "dtype"),
                        _collective),
+    "ep_a2a": Call(("gpu", "mode", "phase"), _exchange),
 }

@@ -38,8 +38,8 @@ a chip and backend that are otherwise measured; `backend`, `architecture` and `p
 everything measured on that backend, chip or architecture. These are the numbers to expect on
 shapes and machines of your own.
 
-| family | left out | rows | median APE | p90 APE | bias |
-| --- | --- | --: | --: | --: | --: |
+| family | left out | rows | median APE | p90 APE | bias | in 80 % |
+| --- | --- | --: | --: | --: | --: | --: |
 """
 _SIMPLER = """
 ## What calibration buys
@@ -76,8 +76,11 @@ def _held_out() -> Iterator[str]:
     yield _HELD_OUT
     for family, splits in sorted(json.loads(text).items()):
         for name, e in splits.items():
-            yield (f"| {family} | {name} | {e['n']:,} | {e['median_ape_pct']:.1f} % | "
-                   f"{e['p90_ape_pct']:.1f} % | {e['bias_pct']:+.1f} % |\n")
+            if isinstance(e, dict) and "median_ape_pct" in e:
+                inside = e.get("coverage80_pct")
+                yield (f"| {family} | {name} | {e['n']:,} | {e['median_ape_pct']:.1f} % | "
+                       f"{e['p90_ape_pct']:.1f} % | {e['bias_pct']:+.1f} % | "
+                       + ("-" if inside is None else f"{inside:.1f} %") + " |\n")
 
 
 def _simpler(reports: Sequence[FileReport]) -> Iterator[str]:

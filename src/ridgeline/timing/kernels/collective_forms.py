@@ -85,7 +85,7 @@ def ring_time(*, op: str, bytes: Numeric, group: Numeric, bandwidth: Numeric,
     V and the steps are of `link_bytes` and `ring_steps`. The own-copy term is the chunk that a
     rank moves within its own memory before the ring is full; it explains with one constant why
     bus bandwidth grows with the group. w is `wide` for groups beyond two (cards that share a
-    host bridge) and 1 for a pair.
+    host bridge) and 1 for a pair, times `gather` when nothing is summed.
 
     Args:
         op: all_reduce, all_gather or reduce_scatter.
@@ -93,13 +93,15 @@ def ring_time(*, op: str, bytes: Numeric, group: Numeric, bandwidth: Numeric,
         group: ranks n [1].
         bandwidth: one way, of one device B [bytes/s].
         p: constants: `<protocol>_launch`, `<protocol>_hop` [s], `<protocol>_fraction` [1] for
-            the protocols ll, mid, bulk; `own_copy`, `wide` [1].
+            the protocols ll, mid, bulk; `own_copy`, `wide`, `gather` [1].
 
     Source: the three protocols are NCCL's LL, LL128 and Simple; constants are fitted.
     """
     steps = ring_steps(op=op, group=group)
     volume = link_bytes(op=op, bytes=bytes, group=group) + p["own_copy"] * bytes / group
     speed = bandwidth * where(group > 2, p["wide"], 1.0)
+    if op != "all_reduce":
+        speed = speed * p["gather"]
     times = [alpha_beta(launch=p[f"{q}_launch"], hop=p[f"{q}_hop"], steps=steps, volume=volume,
                         bandwidth=p[f"{q}_fraction"] * speed) for q in ("ll", "mid", "bulk")]
     return minimum(*times)

@@ -56,6 +56,18 @@ def test_text_fits_100_columns_and_names_sources_and_units() -> None:
         assert part in text
 
 
+def test_intervals_of_independent_inputs_add_in_quadrature() -> None:
+    found = derive(ridge_point, {
+        "peak_flops_per_s": Quantity(100e12, 97e12, 103e12, "FLOP/s", "measured"),
+        "memory_bandwidth": Quantity(1e12, 1e12 / 1.04, 1e12 / 0.96, "B/s", "measured")})
+    assert found.result.value == 100
+    # 3 % and 4 % make 5 %; bandwidth works the other way round.
+    assert (found.result.low, found.result.high) == (pytest.approx(95), pytest.approx(105))
+    assert "result: 100.0 FLOP/B (95.00 FLOP/B - 105.0 FLOP/B)" in found.render()
+    exact = derive(ridge_point, {"peak_flops_per_s": 100e12, "memory_bandwidth": 1e12})
+    assert exact.result.low == exact.result.high == 100
+
+
 def test_infinite_results_and_sequences_survive_json() -> None:
     found = derive(critical_batch_with_kv, {
         "total_params": 7e10, "active_params": 7e10, "bytes_per_param": 2, "context_length": 1e5,

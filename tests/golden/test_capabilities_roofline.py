@@ -23,7 +23,6 @@ from ridgeline.work.matmul_roofline import (
     critical_batch_asymptotic,
     critical_batch_exact,
     critical_batch_integer,
-    critical_d_in_sharded,
     dot_product_intensity,
     grouped_critical_batch,
     grouped_matmul_intensity,
@@ -33,6 +32,11 @@ from ridgeline.work.matmul_roofline import (
     matmul_intensity,
     per_example_intensity,
     per_example_intensity_limit,
+)
+from ridgeline.work.matmul_sharding import (
+    critical_d_in_sharded,
+    gathered_input_intensity,
+    gathered_weight_intensity,
     sharded_matmul_flop,
     sharded_network_bytes,
     sharded_network_intensity,
@@ -166,6 +170,16 @@ def test_width_above_which_a_split_contraction_is_compute_bound(
 @pytest.mark.parametrize(("size", "expected"), [(2, 4096), (1, 8192), (4, 2048)])
 def test_network_intensity_by_format(size: int, expected: float) -> None:
     assert sharded_network_intensity(d_in=8192, bytes_out=size, n_chips=2) == expected
+
+
+def test_other_axes_of_a_split_matmul() -> None:
+    # Sharing F over 4 chips: 2BDF/4 operations against 3/4 of the input received.
+    batch, d_in, d_out, chips = 48, 1024, 2048, 4
+    flop = 2 * batch * d_in * d_out / chips
+    assert gathered_input_intensity(d_out=d_out, bytes_in=2, n_chips=chips) == near(
+        flop / (2 * batch * d_in * 3 / 4), 1e-12)
+    assert gathered_weight_intensity(batch_size=batch, bytes_weight=1, n_chips=chips) == near(
+        flop / (d_in * d_out * 3 / 4), 1e-12)
 
 
 def test_roofline_plot_points() -> None:

@@ -113,6 +113,11 @@ class Derivation:
                 "inputs": [i.to_dict() for i in self.inputs],
                 "result": result, "valid_for": self.valid_for, "sources": list(self.sources)}
 
+    def _spread(self) -> str:
+        """The result's interval in brackets, when it has one."""
+        low, high = (_number(v, self.result.unit) for v in (self.result.low, self.result.high))
+        return f" ({low} - {high})" if self.result.low != self.result.high else ""
+
     def render(self) -> str:
         """Plain text, no line wider than 100 columns."""
         lines = [*_wrap(self.title, ""), *_wrap(self.formula, "    ")]
@@ -122,7 +127,7 @@ class Derivation:
             where = f" ({item.basis}{': ' + item.source if item.source else ''})"
             head = f"  {item.symbol:<{symbol_width}} = {item.text():<{value_width}}  "
             lines += _wrap(head + item.meaning + where, "", " " * (symbol_width + 7))
-        lines.append(f"  result: {_number(self.result.value, self.result.unit)}")
+        lines.append(f"  result: {_number(self.result.value, self.result.unit)}" + self._spread())
         if self.valid_for:
             lines += _wrap(f"valid for: {self.valid_for}", "  ", " " * 4)
         for source in self.sources:
@@ -141,6 +146,9 @@ def derive(function: Formula,
             stands, a plain number counts as assumed.
         title: replaces the docstring's first sentence.
         basis: where the result stands.
+    Returns:
+        the derivation; intervals of Quantity inputs give the result one, the inputs taken as
+        independent: each is moved to its ends alone and the shifts add in quadrature.
     Raises:
         BadInput: an argument is missing or unknown, or its value is not a number.
 
@@ -155,14 +163,30 @@ def derive(function: Formula,
     values = {name: g.value for name, g in given.items()}
     try:
         result = float(function(**values))
+        low, high = _interval(function, values, result, {
+            n: v for n, v in inputs.items() if isinstance(v, Quantity) and v.low != v.high})
     except (ZeroDivisionError, OverflowError) as problem:
         raise BadInput(f"{function.__name__} has no value for these inputs: {problem}") from None
     return Derivation(
         name=function.__name__, title=title or text.title,
         formula=equation_text(function, _lengths(values)), function=function,
         inputs=tuple(_input(name, g, text) for name, g in given.items()),
-        result=Quantity.exact(result, text.result_unit, basis), valid_for=text.valid_for,
+        result=Quantity(result, low, high, text.result_unit, basis), valid_for=text.valid_for,
         sources=text.sources)
+
+
+def _interval(function: Formula, values: Mapping[str, Any], result: float,
+              uncertain: Mapping[str, Quantity]) -> tuple[float, float]:
+    """Ends of the result's interval from those of its inputs."""
+    below = above = 0.0
+    for name, given in uncertain.items():
+        ends = [float(function(**{**values, name: end})) - result
+                for end in (given.low, given.high)]
+        below += min(0.0, *ends) ** 2
+        above += max(0.0, *ends) ** 2
+    if not math.isfinite(result) or not math.isfinite(below + above):
+        return result, result
+    return result - math.sqrt(below), result + math.sqrt(above)
 
 
 def _lengths(values: Mapping[str, Any]) -> dict[str, int]:

@@ -13,6 +13,7 @@ from ridgeline.quantity import Quantity, check_positive, format_si
 from ridgeline.questions.answer import Answer, Table, Value, levers_table
 from ridgeline.timing import bounds
 from ridgeline.work import matmul_roofline as formulas
+from ridgeline.work import matmul_sharding as sharding
 
 if TYPE_CHECKING:
     from ridgeline.machine.chip import Chip
@@ -64,7 +65,7 @@ class _Case:
 
     def flop(self, batch: float) -> float:
         """Operations of one chip [FLOP]."""
-        return float(formulas.sharded_matmul_flop(batch_size=batch, d_in=self.d_in,
+        return float(sharding.sharded_matmul_flop(batch_size=batch, d_in=self.d_in,
                                                   d_out=self.d_out, n_chips=self.n_chips))
 
     def times(self, batch: float) -> dict[str, float]:
@@ -76,7 +77,7 @@ class _Case:
             "memory": bounds.memory_time(memory_bytes=flop / self.intensity(batch),
                                          memory_bandwidth=self.chip.memory_bandwidth)}
         if self.n_chips > 1:
-            found["network"] = formulas.sharded_network_bytes(
+            found["network"] = sharding.sharded_network_bytes(
                 batch_size=batch, d_out=self.d_out, bytes_out=self.bytes_out,
                 n_chips=self.n_chips) / self.network_bandwidth
         return {name: float(seconds) for name, seconds in found.items()}
@@ -195,7 +196,7 @@ def _critical(case: _Case, exact: float, first: float) -> dict[str, Value]:
         "ridge_flop_per_byte": Quantity.exact(case.ridge, "FLOP/B", "datasheet"),
         "intensity_limit_flop_per_byte": Quantity.exact(case.limit(), "FLOP/B")}
     if case.n_chips > 1:
-        found["critical_d_in"] = Quantity.exact(float(formulas.critical_d_in_sharded(
+        found["critical_d_in"] = Quantity.exact(float(sharding.critical_d_in_sharded(
             peak_flops_per_s=case.chip.peak(case.compute), bytes_out=case.bytes_out,
             network_bandwidth=case.network_bandwidth, n_chips=case.n_chips)), "1")
     return found

@@ -1,7 +1,7 @@
 """Matmul roofline with a format for each operand: X[B, D] @ W[D, F] -> Z[B, F].
 
 The batch at which a matmul stops waiting for memory, exactly and in the limit of wide layers, and
-its variants: weights for each example, grouped weights, a contraction split over chips.
+its variants: weights for each example, grouped weights. Split matmuls are in `matmul_sharding`.
 
 Formulas are pure; bytes per element may carry block scales (MXFP4: 0.53125, NVFP4: 0.5625).
 """
@@ -14,11 +14,10 @@ from ridgeline.numeric import Numeric, ceil, where
 
 __all__ = [
     "critical_batch_asymptotic", "critical_batch_exact", "critical_batch_integer",
-    "critical_d_in_sharded", "dot_product_intensity", "elementwise_intensity",
+    "dot_product_intensity", "elementwise_intensity",
     "grouped_critical_batch", "grouped_matmul_intensity", "grouped_matmul_limit",
     "matmul_bytes", "matmul_flop", "matmul_flop_exact", "matmul_intensity",
-    "per_example_intensity", "per_example_intensity_limit", "sharded_matmul_flop",
-    "sharded_network_bytes", "sharded_network_intensity",
+    "per_example_intensity", "per_example_intensity_limit",
 ]
 
 
@@ -361,100 +360,3 @@ def grouped_critical_batch(*, n_groups: Numeric, critical_batch: Numeric) -> Num
     2176.0
     """
     return n_groups * critical_batch
-
-
-def sharded_matmul_flop(*, batch_size: Numeric, d_in: Numeric, d_out: Numeric,
-                        n_chips: Numeric) -> Numeric:
-    """Operations of each chip when the contracted width is split.
-
-        flop = 2 * B * D * F / n
-
-    Args:
-        batch_size: rows [1].
-        d_in: contracted width D [1].
-        d_out: output width F [1].
-        n_chips: chips that share the contraction [1].
-    Returns:
-        operations of one chip [FLOP].
-    Raises:
-        ZeroDivisionError: no chips, for plain floats.
-    Valid for: D divisible by n.
-    Sources: Austin et al., "How to Scale Your Model", ch. 1.
-
-    >>> sharded_matmul_flop(batch_size=1, d_in=4, d_out=2, n_chips=2)
-    8.0
-    """
-    return matmul_flop(batch_size=batch_size, d_in=d_in, d_out=d_out) / n_chips
-
-
-def sharded_network_bytes(*, batch_size: Numeric, d_out: Numeric, bytes_out: Numeric,
-                          n_chips: Numeric) -> Numeric:
-    """Bytes each chip sends to all-reduce the partial sums of a split contraction.
-
-        bytes = 2 * bo * B * F * (n - 1) / n
-
-    Args:
-        batch_size: rows [1].
-        d_out: output width F [1].
-        bytes_out: of one partial sum [B].
-        n_chips: chips that share the contraction [1].
-    Returns:
-        bytes sent by one chip [B].
-    Raises:
-        ZeroDivisionError: no chips, for plain floats.
-    Valid for: bandwidth-optimal all-reduce (two chips: each sends its whole partial sum).
-    Sources: Austin et al., "How to Scale Your Model", ch. 1; Patarasuk, Yuan, JPDC 69, 2009.
-
-    >>> sharded_network_bytes(batch_size=1, d_out=8, bytes_out=2, n_chips=2)
-    16.0
-    """
-    return 2.0 * bytes_out * batch_size * d_out * (n_chips - 1.0) / n_chips
-
-
-def sharded_network_intensity(*, d_in: Numeric, bytes_out: Numeric, n_chips: Numeric) -> Numeric:
-    """Operations for each byte sent over the network when the contraction is split.
-
-        I = D / (bo * (n - 1))
-
-    Independent of the batch and of the output width.
-
-    Args:
-        d_in: contracted width D, of all chips together [1].
-        bytes_out: of one partial sum [B].
-        n_chips: chips that share the contraction [1].
-    Returns:
-        network intensity [FLOP/B].
-    Raises:
-        ZeroDivisionError: one chip, for plain floats.
-    Valid for: as sharded_network_bytes.
-    Sources: own derivation (sharded_matmul_flop over sharded_network_bytes).
-
-    >>> sharded_network_intensity(d_in=8192, bytes_out=2, n_chips=2)
-    4096.0
-    """
-    return d_in / (bytes_out * (n_chips - 1.0))
-
-
-def critical_d_in_sharded(*, peak_flops_per_s: Numeric, network_bandwidth: Numeric,
-                          bytes_out: Numeric, n_chips: Numeric) -> Numeric:
-    """Contracted width above which a split matmul is compute-bound, not network-bound.
-
-        D* = bo * (n - 1) * peak_flops_per_s / network_bandwidth
-
-    Args:
-        peak_flops_per_s: dense peak of one chip [FLOP/s].
-        network_bandwidth: one-way link bandwidth of one chip [B/s].
-        bytes_out: of one partial sum [B].
-        n_chips: chips that share the contraction [1].
-    Returns:
-        width [1].
-    Raises:
-        ZeroDivisionError: bandwidth of zero, for plain floats.
-    Valid for: as sharded_network_bytes; latency neglected.
-    Sources: own derivation (sharded_network_intensity = peak / network bandwidth).
-
-    >>> round(critical_d_in_sharded(peak_flops_per_s=197e12, network_bandwidth=4.5e10,
-    ...                             bytes_out=2, n_chips=2))
-    8756
-    """
-    return bytes_out * (n_chips - 1.0) * peak_flops_per_s / network_bandwidth

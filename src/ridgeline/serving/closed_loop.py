@@ -61,8 +61,9 @@ def protocol_lengths(nominal: int, count: int, low: float = 0.8) -> list[int]:
     return [max(1, round(nominal * (low + (1 - low) * s))) for s in steps]
 
 
-def replay_closed_loop(table: StepTable | ComponentTable, *, concurrency: int, prompts: Sequence[int],
-                       outputs: Sequence[int], policy: Policy) -> LoopResult:
+def replay_closed_loop(table: StepTable | ComponentTable, *, concurrency: int,
+                       prompts: Sequence[int], outputs: Sequence[int],
+                       policy: Policy) -> LoopResult:
     """Run the requests with at most `concurrency` in flight; the first wave arrives at once.
 
     Args:

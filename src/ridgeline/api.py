@@ -1,0 +1,107 @@
+"""The Python surface: one function a question, with the names the command line uses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ridgeline.scenario import Scenario
+
+if TYPE_CHECKING:
+    from ridgeline.questions.answer import Answer
+
+__all__ = ["estimate", "fit", "roofline", "roofline_matmul"]
+
+
+def estimate(model: str, on: str, *, ideal: bool = False, **fields: Any) -> Answer:
+    """Latency and throughput of a model on a machine.
+
+    Args:
+        model: bundled name, or path of a config.json, folder, GGUF or safetensors file.
+        on: machine, such as "8xH100-SXM".
+        ideal: the textbook roofline instead of calibrated times.
+        **fields: any other field of a scenario: `tp=8, prompt=4000, output=1000,
+            concurrency=32, weights="fp8", engine="sglang"`.
+
+    Returns:
+        an Answer; `answer["ttft_s"]` is a Quantity in seconds, `answer.to_dict()` the JSON form.
+
+    Raises:
+        BadInput: an unknown name, a value out of range, a broken rule.
+        Infeasible: the model does not fit (unless `ideal`).
+
+    >>> answer = estimate("Llama-3.1-70B", "8xH100-SXM", prompt=8192, output=1, concurrency=64,
+    ...                   ideal=True)
+    >>> round(answer.value("tpot_s") * 1e3, 1)
+    11.7
+    """
+    from ridgeline.questions.estimate import estimate as ask
+
+    return ask(_scenario(model, on, fields), ideal=ideal)
+
+
+def fit(model: str, on: str, *, training: bool = False, **fields: Any) -> Answer:
+    """Memory of a model on a machine, item by item.
+
+    Args:
+        model, on, fields: as in `estimate`.
+        training: memory of training instead of serving.
+
+    Returns:
+        an Answer with `fits`, bytes per device by item, capacity and levers.
+
+    Raises:
+        BadInput: an unknown name, a value out of range, a broken rule.
+
+    >>> fit("Llama-3.1-8B", "RTX-4090")["fits"]
+    True
+    """
+    if training:
+        from ridgeline.questions.fit_training import fit_training as ask
+    else:
+        from ridgeline.questions.fit import fit as ask
+    return ask(_scenario(model, on, fields))
+
+
+def roofline(model: str, on: str, *, ideal: bool = False, **fields: Any) -> Answer:
+    """Every op of a prompt and of a decode step against the machine's roofs.
+
+    Args:
+        model, on, fields: as in `estimate`.
+        ideal: least times only.
+
+    Returns:
+        an Answer with step bounds and tables of ops.
+
+    Raises:
+        BadInput: an unknown name, a value out of range, a broken rule.
+    """
+    from ridgeline.questions.roofline import roofline as ask
+
+    return ask(_scenario(model, on, fields), ideal=ideal)
+
+
+def roofline_matmul(on: str, *, d_in: int, d_out: int, **options: Any) -> Answer:
+    """Critical batch, times and bounds of one matrix product on a chip.
+
+    Args:
+        on: chip, such as "TPU-v5e".
+        d_in, d_out: D and F of X[B,D] Y[D,F] [1].
+        **options: `batch_size, formats=("bf16", "int8", "bf16"), compute, groups, per_example,
+            sharded` (see `questions.roofline_matmul`).
+
+    Raises:
+        BadInput: an unknown name or a size that is not positive.
+
+    >>> answer = roofline_matmul("TPU-v5e", d_in=4096, d_out=4096,
+    ...                          formats=("bf16", "int8", "bf16"))
+    >>> round(answer.value("critical_batch_exact"), 2)
+    136.09
+    """
+    from ridgeline.machine.parse import parse_machine
+    from ridgeline.questions.roofline_matmul import roofline_matmul as ask
+
+    return ask(chip=parse_machine(on).chip, d_in=d_in, d_out=d_out, **options)
+
+
+def _scenario(model: str, on: str, fields: dict[str, Any]) -> Scenario:
+    return Scenario.from_fields({"model": model, "machine": on, **fields})

@@ -1,0 +1,62 @@
+"""The protocols that published serving latencies were measured with, replayed.
+
+`inferencex` (SemiAnalysis InferenceX, fixed lengths): a closed loop of 10 x concurrency prompts,
+lengths uniform in [0.8, 1] x nominal, no prefix hits; the first wave arrives at once.
+`dynamo`: whole deployments under a load generator at fixed lengths, often several replicas.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ridgeline.serving.closed_loop import (
+    LoopResult,
+    Policy,
+    protocol_lengths,
+    replay_closed_loop,
+)
+from ridgeline.timing.step_table import ComponentTable, StepTable
+
+__all__ = ["Protocol", "protocol_named", "replay_protocol"]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a load generator runs.
+
+    Attributes:
+        waves: requests as a multiple of the concurrency.
+        shortest: lengths are spread over [shortest, 1] x nominal.
+        most: requests replayed at most; more waves repeat the steady state.
+    """
+
+    waves: int = 10
+    shortest: float = 0.8
+    most: int = 1024
+
+
+_PROTOCOLS = {"inferencex": Protocol(), "dynamo": Protocol(shortest=0.95)}
+
+
+def protocol_named(name: str) -> Protocol:
+    """The protocol of a table's `protocol` column; an unknown one counts as inferencex."""
+    return _PROTOCOLS.get(name, _PROTOCOLS["inferencex"])
+
+
+def replay_protocol(table: StepTable | ComponentTable, protocol: Protocol, *, concurrency: int,
+                    prompt: int, output: int, policy: Policy) -> LoopResult:
+    """Replay a protocol on one replica.
+
+    Args:
+        table: step times.
+        protocol: of the load generator.
+        concurrency: requests in flight on this replica.
+        prompt, output: nominal tokens.
+        policy: the engine's scheduler.
+    """
+    count = min(protocol.waves * concurrency, max(protocol.most, 3 * concurrency))
+    prompts = protocol_lengths(prompt, count, protocol.shortest)
+    outputs: list[Any] = protocol_lengths(output, count, protocol.shortest)
+    return replay_closed_loop(table, concurrency=concurrency, prompts=prompts,
+                              outputs=outputs[::-1], policy=policy)

@@ -9,7 +9,7 @@ from ridgeline.errors import BadInput
 from ridgeline.numeric import Numeric
 
 __all__ = ["distinct_experts", "distinct_experts_skewed", "expert_bytes_read",
-           "mixture_params_read"]
+           "mixture_params_read", "zipf_inclusion"]
 
 # Newton steps on a concave, increasing function converge well before this many.
 _MAX_STEPS = 100

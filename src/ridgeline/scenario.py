@@ -7,16 +7,13 @@ field names, and `Scenario.from_fields` is the only way in.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-import tomllib
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
 from ridgeline.deployment import Deployment
 from ridgeline.errors import BadInput, UnknownName
@@ -98,10 +95,14 @@ class Scenario:
     @classmethod
     def from_query(cls, text: str) -> Scenario:
         """Read a permalink's query string."""
+        from urllib.parse import parse_qsl
+
         return cls.from_fields(dict(parse_qsl(text.lstrip("?"))))
 
     def to_query(self) -> str:
         """The scenario as a query string, defaults left out."""
+        from urllib.parse import urlencode
+
         return urlencode({k: v for part in self._written().values() for k, v in part.items()})
 
     def to_dict(self) -> dict[str, Any]:
@@ -210,6 +211,9 @@ def read_scenario(path: str | Path) -> dict[str, Any]:
     Raises:
         BadInput: no such file, or not TOML/JSON, with the reason.
     """
+    import json
+    import tomllib
+
     file = Path(path)
     try:
         text = file.read_text(encoding="utf-8")
@@ -229,6 +233,8 @@ def write_scenario(scenario: Scenario, path: str | Path) -> None:
     Raises:
         BadInput: the file cannot be written.
     """
+    import json
+
     from ridgeline.files import write_atomically
 
     data = scenario.to_dict()
@@ -243,5 +249,7 @@ def write_scenario(scenario: Scenario, path: str | Path) -> None:
 
 
 def _toml(value: Any) -> str:
+    import json
+
     # JSON spells strings, numbers and booleans the way TOML does.
     return json.dumps(value)

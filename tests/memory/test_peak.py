@@ -222,3 +222,27 @@ def test_full_recompute_and_sharding_only_save(model: Models) -> None:
 def test_unknown_framework(model: Models) -> None:
     with pytest.raises(UnknownName, match="did you mean 'litgpt'"):
         inference_peak(model("Mistral 7B"), framework="litgtp", batch=1, seq_len=16)
+
+
+def test_ideal_training_is_the_sum_of_its_formulas(model: Models) -> None:
+    """Llama-3-8B, ZeRO-1 over 8: 4 + 12/8 bytes a parameter, full recomputation, fp32 logits."""
+    run = TrainingRun(1, 8192, zero_stage=1, dp=8)
+    found = training_peak(model("Llama-3.1-8B"), Deployment(), run, framework="ideal")
+    count = 8_030_261_248
+    layer = 168064 * 8192
+    assert found.items["weights"] + found.items["gradients"] == 4 * count
+    assert found.items["optimizer"] == 12 * count / 8
+    assert found.items["activations"] == 32 * 2 * 4096 * 8192 + layer
+    assert found.items["logits"] == 4 * 8192 * 128256
+    assert found.total.low == found.total.value == sum(found.items.values())
+    assert found.total.basis == "derived"
+
+
+def test_pipeline_stages_keep_what_is_in_flight(model: Models) -> None:
+    def stored(pp: int, n: int) -> float:
+        run = TrainingRun(1, 4096, n_microbatches=n, recompute="none")
+        return training_peak(model("Llama-3.1-8B"), Deployment(pp=pp), run,
+                             framework="ideal").items["activations"]
+
+    assert stored(4, 4) == stored(1, 1) == stored(8, 64)
+    assert stored(4, 2) == stored(1, 1) / 2

@@ -8,6 +8,7 @@ leave-one-out error the tests report.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ridgeline.catalog import load_engine
 from ridgeline.deployment import Deployment
@@ -16,6 +17,9 @@ from ridgeline.machine import Chip
 from ridgeline.model.architecture import Architecture
 from ridgeline.model.parts import DenseFfn, ExpertFfn, LatentAttention
 from ridgeline.numeric import Numeric, maximum
+
+if TYPE_CHECKING:
+    from ridgeline.catalog.schema import EngineFile
 
 GIB = 2.0**30
 MIB = 2.0**20
@@ -57,7 +61,8 @@ def version_tuple(text: str) -> tuple[int, ...]:
     return tuple(parts)
 
 
-def limits(deployment: Deployment, chip: Chip, max_model_len: int = 0) -> Limits:
+def limits(deployment: Deployment, chip: Chip, max_model_len: int = 0,
+           engine: EngineFile | None = None) -> Limits:
     """What the deployment says, else the engine's defaults for the device from the catalog.
 
     vLLM before 0.8 took 256 sequences, and as many tokens as the longest sequence, or 2,048 beyond
@@ -66,7 +71,7 @@ def limits(deployment: Deployment, chip: Chip, max_model_len: int = 0) -> Limits
     Raises:
         UnknownName: an engine that is not known.
     """
-    engine = load_engine(deployment.engine)
+    engine = engine or load_engine(deployment.engine)
     row = engine.limits(chip.name, device_memory(chip))
     seqs, tokens = row.max_num_seqs, row.max_num_batched_tokens
     if engine.name == "vllm" and version_tuple(deployment.engine_version) < (0, 8):
@@ -207,18 +212,20 @@ def sglang_fraction(*, memory_mib: Numeric, chunked_prefill_size: Numeric,
     return 1.0 - reserved / memory_mib
 
 
-def memory_fraction(deployment: Deployment, chip: Chip, chunk: int) -> float:
+def memory_fraction(deployment: Deployment, chip: Chip, chunk: int,
+                    engine: EngineFile | None = None) -> float:
     """Share of memory in force: the deployment's, else the engine's default.
 
     Args:
         deployment: engine, degrees and the share asked for.
         chip: the device.
         chunk: tokens of a step; SGLang's default depends on them.
+        engine: the engine's entry, when it is at hand.
 
     Raises:
         UnknownName: an engine that is not known.
     """
-    engine = load_engine(deployment.engine)
+    engine = engine or load_engine(deployment.engine)
     if deployment.memory_fraction is not None:
         return deployment.memory_fraction
     if engine.name != "sglang":

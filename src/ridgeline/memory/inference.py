@@ -180,26 +180,27 @@ def footprint(architecture: Architecture, deployment: Deployment, chip: Chip, *,
     """
     length = architecture.max_context if max_model_len is None else max_model_len
     memory = engines.device_memory(chip)
-    limits = engines.limits(deployment, chip, length)
-    fraction = engines.memory_fraction(deployment, chip, limits.max_num_batched_tokens)
-    share = _SHARE[load_engine(deployment.engine).name]
+    engine = load_engine(deployment.engine)
+    limits = engines.limits(deployment, chip, length, engine)
+    fraction = engines.memory_fraction(deployment, chip, limits.max_num_batched_tokens, engine)
+    share = _SHARE[engine.name]
     stages = []
     for held in device_weights(architecture, deployment, formats):
         layout = cache_layout(architecture, deployment, held.layers, kv_bytes)
-        base = _base(architecture, deployment, held, layout, limits, memory, length)
+        base = _base(engine.name, deployment, held, layout, limits, memory, length)
         stages.append(share(base, architecture, deployment, fraction))
     probe = float(min(length or 8192, 8192))
     return min(stages, key=lambda stage: (stage.fits, stage.max_concurrency(probe)))
 
 
-def _base(architecture: Architecture, deployment: Deployment, held: DeviceWeights,
-          layout: CacheLayout, limits: engines.Limits, memory: float, length: int) -> Footprint:
+def _base(engine: str, deployment: Deployment, held: DeviceWeights, layout: CacheLayout,
+          limits: engines.Limits, memory: float, length: int) -> Footprint:
     """Everything but the engine's own sharing."""
     return Footprint(
-        engine=deployment.engine, stage=held.stage, device_memory=memory, usable=0.0,
+        engine=engine, stage=held.stage, device_memory=memory, usable=0.0,
         weights=held.total, activation=0.0, graphs=0.0, non_torch=0.0, outside=0.0, kv_pool=0.0,
         layout=layout, limits=limits, replicas=deployment.attention_dp, max_model_len=length,
-        unified=load_engine(deployment.engine).name == "vllm", weights_by_role=held.by_role)
+        unified=engine == "vllm", weights_by_role=held.by_role)
 
 
 def _shared(base: Footprint, usable: float, *, activation: float = 0.0, graphs: float = 0.0,

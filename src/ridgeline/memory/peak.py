@@ -19,7 +19,7 @@ from ridgeline.memory.layout import cache_layout
 from ridgeline.model.architecture import Architecture
 from ridgeline.model.parts import DenseFfn, ExpertFfn
 from ridgeline.numeric import Numeric
-from ridgeline.quantity import Quantity
+from ridgeline.quantity import Basis, Quantity
 
 GIB = engines.GIB
 ELEMENTS = WeightFormats(8.0, 8.0, 8.0, 8.0)     # one byte an element: bytes are elements
@@ -60,6 +60,8 @@ class Framework:
 
 
 FRAMEWORKS = {
+    "ideal": Framework(0.0, (1.0, 1.0), "counts alone: no library, no fragmentation",
+                       logit_bytes=4.0),
     "transformers": Framework(0.6 * GIB, (0.93, 1.05), "Qwen README", kv_copies=2.0),
     "litgpt": Framework(0.3 * GIB, (0.96, 1.34), "LitGPT resource tables", logit_bytes=12.0,
                         activation_copies=1.12),
@@ -317,4 +319,5 @@ def _largest_matrix(architecture: Architecture) -> float:
 def _peak(items: dict[str, float], constants: Framework) -> Peak:
     total = sum(items.values())
     low, high = constants.spread
-    return Peak(Quantity(total, low * total, high * total, "B", "calibrated"), items)
+    basis: Basis = "derived" if low == high else "calibrated"
+    return Peak(Quantity(total, low * total, high * total, "B", basis), items)

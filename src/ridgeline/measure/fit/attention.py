@@ -15,16 +15,13 @@ from numpy.typing import NDArray
 from ridgeline.machine.chip import Chip
 from ridgeline.measure.fit.family import Measured, Report, fit_family
 from ridgeline.measure.fit.fitting import group_ids, scramble, take
-from ridgeline.measure.fit.plausible import table_flags
-from ridgeline.timing.kernels.attention import DECODE, PREFILL
+from ridgeline.measure.fit.plausible import spread_flags, table_flags
+from ridgeline.timing.kernels.attention import DECODE, PREFILL, prefill_kernel
 from ridgeline.timing.kernels.family import Family, chip_cases
 
 Rows = Mapping[str, NDArray[Any]]
 
 DTYPES = {"bfloat16": "bf16", "float16": "bf16", "fp8": "fp8", "fp8_e4m3": "fp8"}
-# A one-token prompt is sent to the engine's decode kernel; it belongs to the same table.
-_SAME_KERNEL = {"vllm_flashinfer_trtllmdecode": "vllm_flashinfer_trtllmprefill",
-                "vllm_flashinfer_fidecode": "vllm_flashinfer_fiprefill"}
 
 
 def short(names: NDArray[Any]) -> NDArray[Any]:
@@ -68,7 +65,7 @@ def prefill_rows(rows: Rows, chips: Mapping[str, Chip]) -> Measured:
     cases = {**number, "new_tokens": rows["seq_len"].astype(float),
              "past_tokens": np.zeros(len(dtype)), "v_head_dim": number["head_dim"],
              "kv_bytes": kv_bytes(kv), **chip_columns(rows["gpu"], dtype, chips)}
-    kernel = np.array([_SAME_KERNEL.get(str(k), str(k)) for k in rows["kernel"]])
+    kernel = np.array([prefill_kernel(str(k)) for k in rows["kernel"]])
     return _measured(PREFILL, rows, cases, {"kernel": kernel, "dtype": dtype, "kv_dtype": kv})
 
 
@@ -91,6 +88,8 @@ def _measured(family: Family, rows: Rows, cases: dict[str, NDArray[Any]],
     groups = group_ids(cases["q_heads"], cases["kv_heads"], cases["head_dim"])
     tables = group_ids(rows["gpu"], rows["backend"], *fields.values())
     flags = flagged(family, cases, seconds, rows["gpu"], tables)
+    flags = spread_flags(flags, group_ids(rows["gpu"], rows["backend"], fields["kernel"],
+                                          fields["version"]))
     covers = {"head_dim": cases["head_dim"], "windowed": (cases["window"] > 0).astype(float)}
     return Measured(cases, seconds, rows["gpu"].astype(str), rows["backend"].astype(str), fields,
                     covers, groups, flags)
@@ -106,19 +105,19 @@ def fit_decode(rows: Rows, chips: Mapping[str, Chip]) -> tuple[dict[str, Any], R
     return fit_family(DECODE, decode_rows(rows, chips), chips)
 
 
-def compact(rows: Rows, most: int = 5500, keep: int = 400) -> dict[str, NDArray[Any]]:
+def compact(rows: Rows, most: int = 4500, keep: int = 400) -> dict[str, NDArray[Any]]:
     """The rows a calibration needs: at most `most` of each (chip, backend).
 
     Small tables are kept whole up to `keep` rows; of the others every table gives the same share,
     picked by a fixed mix of the position in the sorted table, so that every head geometry, batch
-    and length stays represented. Times are rounded to 4 significant digits.
+    and length stays represented. Times are rounded to 3 significant digits.
     """
     units = group_ids(rows["gpu"], rows["backend"])
     tables = group_ids(units, rows["kernel"], rows["dtype"], rows["kv_dtype"], rows["version"])
     chosen = np.concatenate([_thin_unit(np.flatnonzero(units == u), tables, most, keep)
                              for u in np.unique(units)])
     out = take(rows, np.sort(chosen))
-    out["time_us"] = round_digits(out["time_us"].astype(float), 4)
+    out["time_us"] = round_digits(out["time_us"].astype(float), 3)
     return out
 
 

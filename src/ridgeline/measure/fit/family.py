@@ -51,6 +51,7 @@ MOST_ROWS = 15000                  # of one unit, in a fit
 _CLOSE = 3.0                       # tables' constants lie within this factor of their unit's
 _FEW = 60                          # a table with fewer rows keeps its unit's constants
 _FOLDS = 3
+_LEAST_STEPS = 1500                # of training, for the smallest units
 _IMPOSSIBLE = 0.9                  # of the physical floor: a row faster than that is not fitted
 HOW = Training(hidden=(32, 32), bound=1.5, steps=4000, rate=6e-3, decay=1e-4, knee=0.03)
 
@@ -163,8 +164,9 @@ def _network(family: Family, values: Array, rows: Measured, which: Ints,
     constants = {c.name: values[which, i] for i, c in enumerate(family.constants)}
     terms = {**family.form(**rows.cases, warm=1.0, **constants), "launch": constants["launch"]}
     features = feature_matrix(family, rows.cases, terms, which, len(values))
+    steps = int(np.clip(len(rows.seconds), _LEAST_STEPS, how.steps))
     return train_residual(features, np.log(rows.seconds / terms["seconds"]),
-                          replace(how, bound=family.bound))
+                          replace(how, bound=family.bound, steps=steps))
 
 
 def held_out(family: Family, rows: Measured, which: Ints, n_tables: int,
@@ -245,7 +247,8 @@ def _far_spreads(family: Family, store: Store, report: Report, chips: Mapping[st
     rows = report.rows["table"]
     for distance in ("backend", "architecture", "pooled"):
         seen, guessed = [], []
-        for gpu, backend, unit in rows.units():
+        # What an estimate would use: flagged tables neither speak nor are spoken for.
+        for gpu, backend, unit in rows.pick(np.flatnonzero(rows.flags == "")).units():
             unit = unit.thinned(3000)
             guess = _from_afar(family, store, unit, chips[gpu], backend, distance)
             if guess is not None:
@@ -266,7 +269,7 @@ def _from_afar(family: Family, store: Store, unit: Measured, chip: Chip, backend
         mine = np.flatnonzero(which == table)
         part = unit.pick(mine)
         wanted = Wanted({k: str(v[0]) for k, v in part.fields.items()},
-                        {k: float(np.median(v)) for k, v in part.covers.items()}, True)
+                        {k: float(np.median(v)) for k, v in part.covers.items()})
         speakers = _speakers(store, chip, backend, wanted, distance)
         if not speakers:
             return None

@@ -86,10 +86,10 @@ def fit_bmm(rows: Rows, chips: Mapping[str, Chip]) -> tuple[dict[str, Any], Repo
     return fit_family(BMM, bmm_rows(rows, chips), chips)
 
 
-def compact(rows: Rows, most: int = 2500) -> dict[str, NDArray[Any]]:
-    """The rows a calibration needs: at most `most` of each (chip, backend), times to 4 digits."""
+def compact(rows: Rows, most: int = 2000) -> dict[str, NDArray[Any]]:
+    """The rows a calibration needs: at most `most` of each (chip, backend), times to 3 digits."""
     units = group_ids(rows["gpu"], rows["backend"])
     parts = [thin({"at": np.flatnonzero(units == u)}, most)["at"] for u in np.unique(units)]
     out = take(rows, np.sort(np.concatenate(parts)))
-    out["time_us"] = round_digits(out["time_us"].astype(float), 4)
+    out["time_us"] = round_digits(out["time_us"].astype(float), 3)
     return out

@@ -18,6 +18,7 @@ HOST_FLOOR = 60e-6
 _HOST_RATIO = 3.0
 _PHYSICS_SHARE = 0.05              # rows below the floor that noise and clocks may explain
 _PHYSICS_MARGIN = 0.97
+_FLAG_LENGTH = 160
 _SCALING = 0.3                     # least rank correlation of time with work
 
 
@@ -33,7 +34,7 @@ def table_flags(tables: NDArray[Any], peers: NDArray[Any], seconds: Array, floor
         work: any measure of work that time should rise with.
         exempt: rows whose table may start slowly (a known slow host path of that chip).
     """
-    flags = np.full(len(seconds), "", dtype="U120")
+    flags = np.full(len(seconds), "", dtype=f"U{_FLAG_LENGTH}")
     starts = {t: float(np.quantile(seconds[tables == t], 0.01)) for t in np.unique(tables)}
     for table in np.unique(tables):
         mine = tables == table
@@ -42,6 +43,20 @@ def table_flags(tables: NDArray[Any], peers: NDArray[Any], seconds: Array, floor
         flags[mine] = _reason(seconds[mine], floor[mine], work[mine], starts[table],
                               float(np.median(near)) if near and slow else np.inf)
     return flags
+
+
+def spread_flags(flags: NDArray[Any], collections: NDArray[Any]) -> NDArray[Any]:
+    """Flag every row of a collection (one kernel and version) any of whose tables is flagged.
+
+    A collector that measured one number format wrongly measured the others of the same kernel with
+    the same code.
+    """
+    out = flags.copy()
+    for collection in np.unique(collections[flags != ""]):
+        mine = collections == collection
+        reason = flags[mine & (flags != "")][0]
+        out[mine & (flags == "")] = f"same collection as a table where {reason}"[:_FLAG_LENGTH]
+    return out
 
 
 def _reason(seconds: Array, floor: Array, work: Array, start: float, usual: float) -> str:

@@ -35,6 +35,16 @@ KV_BYTES = {"bf16": 2.0, "fp16": 2.0, "fp32": 4.0, "fp8": 1.0, "fp8_e4m3": 1.0, 
             "mxfp4": 0.53125, "fp4": 0.5625}
 
 
+# A one-token prompt is sent to the engine's decode kernel; it belongs to the same table.
+_PREFILL_OF = {"vllm_flashinfer_trtllmdecode": "vllm_flashinfer_trtllmprefill",
+               "vllm_flashinfer_fidecode": "vllm_flashinfer_fiprefill"}
+
+
+def prefill_kernel(kernel: str) -> str:
+    """The kernel whose prefill table a measured kernel belongs to."""
+    return _PREFILL_OF.get(kernel, kernel)
+
+
 def backend_of(engine: str) -> str:
     """The measured backend whose kernels an engine runs."""
     return BACKENDS.get(engine.lower(), _DEFAULT_BACKEND)
@@ -172,7 +182,8 @@ def prefill_attention_time(chip: Chip, *, batch: Any, new_tokens: Any, past_toke
              "q_heads": q_heads, "kv_heads": kv_heads, "head_dim": head_dim,
              "v_head_dim": v_head_dim, "window": window,
              "kv_bytes": kv_element_bytes(kv_format), **chip_cases(chip, dtype)}
-    wanted = _wanted(head_dim, window, dtype, kv_name(kv_format), kernel, version, warm)
+    wanted = _wanted(head_dim, window, dtype, kv_name(kv_format), prefill_kernel(kernel), version,
+                     warm)
     return kernel_time(PREFILL, chip, backend=backend_of(backend), wanted=wanted, cases=cases,
                        warm=warm, store=store, skip=skip)
 

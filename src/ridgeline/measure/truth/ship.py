@@ -15,7 +15,7 @@ import importlib
 import io
 import lzma
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +28,9 @@ if TYPE_CHECKING:
 
 # Schema -> module with `compact(rows) -> rows`, where its family has one.
 COMPACT = {
-    "gemm": "ridgeline.measure.fit.gemm", "moe": "ridgeline.measure.fit.moe",
-    "elementwise": "ridgeline.measure.fit.elementwise",
-    "quantize": "ridgeline.measure.fit.elementwise",
+    "gemm": "ridgeline.measure.fit.gemm",
     "attention_prefill": "ridgeline.measure.fit.attention",
     "attention_decode": "ridgeline.measure.fit.attention",
-    "attention_module": "ridgeline.measure.fit.attention_module",
     "mla": "ridgeline.measure.fit.mla", "mla_bmm": "ridgeline.measure.fit.mla",
     "linear_attention": "ridgeline.measure.fit.linear_attention",
     "collective": "ridgeline.measure.fit.collective", "ep_a2a": "ridgeline.measure.fit.collective",
@@ -60,11 +57,19 @@ def ship(path: str | Path, folder: str | Path) -> Path:
 
 def compacted(table: Table) -> dict[str, Array]:
     """The rows of a kernel table that are shipped."""
-    module = COMPACT.get(table.schema.name)
-    rule = getattr(importlib.import_module(module), "compact", None) if module else None
+    rule = _rule(table.schema.name)
     if rule is not None:
         return dict(rule(dict(table.columns)))
     return dict(table.take(shape_sample(table, KEEP_ROWS)).columns)
+
+
+def _rule(kind: str) -> Callable[[dict[str, Array]], Mapping[str, Array]] | None:
+    """The family's own rule, None where it has none."""
+    if kind not in COMPACT:
+        return None
+    found: Callable[[dict[str, Array]], Mapping[str, Array]] = importlib.import_module(
+        COMPACT[kind]).compact
+    return found
 
 
 def shape_sample(table: Table, most: int) -> Array:
@@ -100,7 +105,7 @@ def _texts(values: Array) -> list[str]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Ship every table named, to the folder after --to."""
+    """Ship every table named, to the folder after --to, which must exist."""
     at = list(arguments).index("--to")
     for path in arguments[:at]:
         written = ship(path, arguments[at + 1])

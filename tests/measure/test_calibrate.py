@@ -81,3 +81,30 @@ def test_a_missing_calibration_folder_is_named(monkeypatch):
     monkeypatch.setenv(ENVIRONMENT, "/nowhere/at/all")
     with pytest.raises(BadInput, match="RIDGELINE_CALIBRATION names '/nowhere/at/all'"):
         constants_text("gemm.json")
+
+
+def shipped_fingerprint():
+    from importlib import resources
+
+    folder = resources.files("ridgeline.timing") / "data"
+    return json.loads((folder / "fingerprint.json").read_text()), folder
+
+
+def test_the_shipped_constants_are_of_the_shipped_measurements():
+    stored, folder = shipped_fingerprint()
+    tables = calibration.gather([], [t for r in calibration.RECIPES.values() for t in r.tables])
+    assert set(stored["outputs"]) == set(calibration.RECIPES)
+    assert stored == calibration.fingerprint(tables, folder)
+
+
+@pytest.mark.slow
+def test_refitting_a_family_gives_the_shipped_constants():
+    from ridgeline.measure.fit.collective import fit_forms, points_of
+
+    shipped = json.loads(constants_text("collective.json"))
+    rows = calibration.merged(calibration.gather([], ["collective"])["collective"])
+    found, _ = fit_forms(points_of(rows))
+    for part in ("libraries", "engines"):
+        assert set(found[part]) == set(shipped[part])
+        for key, constants in shipped[part].items():
+            assert found[part][key] == pytest.approx(constants, rel=1e-3), key

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ridgeline.measure.truth.names import look_up
 from ridgeline.measure.truth.reader import Table
 from ridgeline.measure.validate.prediction import Advance, Interval, Predictions, each_row
 
@@ -12,8 +13,8 @@ from ridgeline.measure.validate.prediction import Advance, Interval, Predictions
 def predict(table: Table, advance: Advance) -> Predictions:
     """Checkpoint element counts and active parameters of every model of the table.
 
-    A config_file is looked for beside the table, in a `models` folder beside it, then among the
-    bundled configs.
+    A config_file is looked for beside the table, in a `models` folder beside it, in the mapping
+    given with `--models`, then among the bundled configs.
     """
     folders = (Path(table.name).parent, Path(table.name).parent / "models")
 
@@ -21,7 +22,9 @@ def predict(table: Table, advance: Advance) -> Predictions:
         from ridgeline.model.load import load_architecture
 
         own = [f / row["config_file"] for f in folders if (f / row["config_file"]).is_file()]
-        architecture = load_architecture(str(own[0]) if own else row["config_file"] or row["name"])
+        named = look_up(row["name"]).config
+        wanted = str(own[0]) if own else named or row["config_file"] or row["name"]
+        architecture = load_architecture(wanted)
         return {"total_params": _exact(architecture.checkpoint_params),
                 "active_params": _exact(architecture.active_params)}
 

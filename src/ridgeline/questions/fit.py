@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
 
 from ridgeline.errors import RidgelineError
 from ridgeline.machine import Cluster
+from ridgeline.memory.advice import Fix, fixes
 from ridgeline.memory.inference import Footprint
 from ridgeline.quantity import Quantity, format_si
-from ridgeline.questions.answer import Answer, Table, Value, levers_table
+from ridgeline.questions.answer import Answer, Cell, Table, Value, levers_table
 from ridgeline.questions.performance import deployed_of
 from ridgeline.questions.resolve import Resolved, resolve
 from ridgeline.report.figure import Axis, Bar, Figure
@@ -40,7 +40,7 @@ def fit(scenario: Scenario) -> Answer:
         "fit", resolved.scenario.to_dict(),
         {"bound": _verdict(resolved, foot, context), "fits": fits,
          **_quantities(resolved, foot, context), "max_concurrency": int(room)},
-        tables=(_memory_table(foot), _levers(resolved, room)),
+        tables=(_memory_table(foot), _levers(resolved, foot)),
         notes=(f"Bytes are of the fullest device; KV capacity and concurrency are of all "
                f"{resolved.deployment.dp * foot.replicas} copies of the cache, for sequences of "
                f"{context:,} tokens.",
@@ -122,7 +122,7 @@ def _verdict(resolved: Resolved, foot: Footprint, context: int) -> str:
 def _memory_table(foot: Footprint) -> Table:
     shown = {"weights": "weights", "activation": "peak activation of a step", "graphs": "graphs",
              "non_torch": "communication and libraries", "kv_cache": "KV cache and state"}
-    rows: list[list[Any]] = [[shown[name], value, value / foot.device_memory]
+    rows: list[list[Cell]] = [[shown[name], value, value / foot.device_memory]
                              for name, value in foot.items.items()]
     rows.append(["outside the engine's share", foot.outside, foot.outside / foot.device_memory])
     spare = foot.device_memory - foot.usable - foot.outside
@@ -150,7 +150,7 @@ def _min_chips(resolved: Resolved) -> int | None:
     """
     chip, domain = resolved.cluster.chip, max(1, resolved.cluster.chip.domain_size)
     layers = resolved.architecture.n_layers
-    for chips in [2**i for i in range(20) if 2**i <= domain]:
+    for chips in [1 << i for i in range(20) if 1 << i <= domain]:
         found = _at_chips(resolved, chips)
         if found is not None and found.deployment.dp == 1 and _holds(deployed_of(found), found):
             return chips
@@ -170,51 +170,34 @@ def _holds(replica: Deployed, resolved: Resolved) -> bool:
     return foot.fits and foot.sequence_bytes(_context(resolved)) <= foot.kv_pool
 
 
-def _levers(resolved: Resolved, room: float) -> Table:
-    """Changes that hold more sequences, by how many times as many."""
+def _fixes(resolved: Resolved) -> tuple[Fix, ...]:
+    """Changes of the deployment that hold more sequences of the asked length, best first."""
+    return fixes(resolved.architecture, resolved.deployment, resolved.cluster.chip,
+                 context_length=_context(resolved))
+
+
+def _levers(resolved: Resolved, foot: Footprint) -> Table:
+    """What holds more sequences, by how many times as many in a replica."""
     rows = []
     context = _context(resolved)
-    for name, fields, price in _changes(resolved):
-        try:
-            then = resolve(resolved.scenario.replace(**fields))
-            after = _room(then, deployed_of(then).footprint, _context(then))
-        except RidgelineError:
+    now = foot.max_concurrency(context) if foot.fits else 0.0
+    for fix in _fixes(resolved):
+        gain = fix.concurrency / now if now >= 1 else fix.concurrency
+        if gain < 1.02:
             continue
-        if after >= max(1.0, 1.02 * room):
-            text = (f"{name}: {after / room:.2f}x sequences" if room
-                    else f"{name}: fits {after:,.0f} sequences of {context:,}")
-            rows.append((text, after / room if room else after, price))
+        text = (f"{fix.what}: {gain:.2f}x sequences" if now >= 1
+                else f"{fix.what}: holds {fix.concurrency:,.1f} sequences of {context:,}")
+        costs = [f"{fix.extra_chips} more chips"] if fix.extra_chips else []
+        costs += ["check quality"] if fix.accuracy_risk else []
+        rows.append((text, gain, ", ".join(costs) or "none"))
     return levers_table(rows)
 
 
-def _changes(resolved: Resolved) -> list[tuple[str, dict[str, Any], str]]:
-    formats, plan = resolved.formats, resolved.deployment
-    changes: list[tuple[str, dict[str, Any], str]] = []
-    if formats.dense.bytes > 1.01:
-        changes.append(("fp8 weights", {"weights": "fp8"}, "quantise and check quality"))
-    if formats.dense.bytes > 0.6:
-        changes.append(("int4 weights", {"weights": "int4_g128"}, "quantise and check quality"))
-    if formats.kv.bytes > 1.01:
-        changes.append(("fp8 KV cache", {"kv": "fp8"}, "check quality at long context"))
-    if plan.dp % 2 == 0:
-        changes.append((f"tp={plan.tp * 2}", {"tp": plan.tp * 2, "dp": plan.dp // 2},
-                        "fewer replicas"))
-    double = f"{resolved.cluster.n_chips * 2}x{resolved.cluster.chip.name}"
-    changes.append((double, {"machine": double, "tp": None, "dp": None, "pp": None}, "more chips"))
-    half = max(1, _context(resolved) // 2)
-    changes.append((f"context {half:,}", {"context": half}, "shorter sequences"))
-    return changes
-
-
 def _cheapest_fix(resolved: Resolved) -> str:
-    """The first change that makes one sequence fit, cheapest first."""
-    for name, fields, _ in _changes(resolved):
-        try:
-            then = resolve(resolved.scenario.replace(**fields))
-        except RidgelineError:
-            continue
-        if _holds(deployed_of(then), then):
-            return f"{name} would make it fit"
+    """The change that makes one sequence fit, free ones before chips or accuracy."""
+    for fix in _fixes(resolved):
+        if fix.enough:
+            return f"it would fit with: {fix.what}"
     chips = _min_chips(resolved)
     return f"it needs {chips} of them" if chips else "no number of these chips holds it"
 

@@ -81,21 +81,22 @@ def ideal_performance(resolved: Resolved) -> Performance:
         n_layers=model.n_layers, n_heads=1.0, head_dim=model.d_attention)
     reading = {"params_read": model.params_read(batch),
                "bytes_per_param": model.read_bytes_per_param(batch)}
-    tpot = textbook.decode_step(**reading, active_params=model.active_params, batch_size=batch,
-                                context_length=context, kv_bytes_per_token=kv,
-                                attention_flop_per_token=per_token, **machine)
-    flop = textbook.decode_flop(active_params=model.active_params, batch_size=batch,
-                                context_length=context, attention_flop_per_token=per_token)
-    moved = textbook.decode_bytes(**reading, batch_size=batch, context_length=context,
-                                  kv_bytes_per_token=kv)
+    tpot = float(textbook.decode_step(
+        **reading, active_params=model.active_params, batch_size=batch, context_length=context,
+        kv_bytes_per_token=kv, attention_flop_per_token=per_token, **machine))
+    flop = float(textbook.decode_flop(
+        active_params=model.active_params, batch_size=batch, context_length=context,
+        attention_flop_per_token=per_token))
+    moved = float(textbook.decode_bytes(**reading, batch_size=batch, context_length=context,
+                                        kv_bytes_per_token=kv))
     prompt = float(work.prompt)
     prompt_read = {"params_read": model.params_read(prompt),
                    "bytes_per_param": model.read_bytes_per_param(prompt)}
     shape = {"active_params": model.active_params, "prompt_tokens": prompt,
              "n_layers": model.n_layers, "d_attention": model.d_attention,
              "cached_share": work.prefix_hit}
-    prompt_flop = textbook.prefill_flop(**shape)
-    prefill = textbook.prefill(**shape, **prompt_read, **machine)
+    prompt_flop = float(textbook.prefill_flop(**shape))
+    prefill = float(textbook.prefill(**shape, **prompt_read, **machine))
     compute = flop / (model.chips * model.peak)
     return Performance(
         ttft=prefill, tpot=tpot, e2e=prefill + max(work.output - 1, 0) * tpot,
@@ -124,7 +125,7 @@ def calibrated_performance(resolved: Resolved) -> Performance:
     step = decode_step(sequences=batch, context=context)
     floors = [_bounds(replica, s) for s in (prompt, step)]
     flop = [_whole_flop(replica, s) for s in (prompt, step)]
-    seconds = [replica.step_seconds(s) for s in (prompt, step)]
+    seconds = [float(replica.timer(replica.ops(s))) + replica.table.fixed for s in (prompt, step)]
     return Performance(
         ttft=ttft, tpot=tpot, e2e=ttft + max(work.output - 1, 0) * tpot,
         output_tokens_per_s=loop.output_tokens / loop.duration * resolved.deployment.dp,

@@ -136,7 +136,7 @@ def roofline_figure(scenario: Scenario) -> Figure:
             first = not any(d.name == phase for d in dots)
             dots.append(Scatter([intensity], [reached], name=phase if first else "",
                                 size=4 + 26 * share**0.5, hover=[hover], color=color))
-    roofs = []
+    roofs: list[Line] = []
     for compute in sorted(used, key=chip.peak):
         peak, ridge = chip.peak(compute), chip.ridge(compute)
         ends = [low / 2, ridge, max(high, ridge) * 4]

@@ -49,16 +49,19 @@ class WholeModel:
         """Parameters that a step of so many tokens reads."""
         if not self.n_experts:
             return self.total_params
-        hit = distinct_experts(n_experts=self.n_experts, top_k=self.top_k, batch_size=tokens)
-        return self.total_params - self.expert_params * (1 - hit / self.n_experts)
+        return self.total_params - self.expert_params * self._idle(tokens)
 
     def read_bytes_per_param(self, tokens: float) -> float:
         """Mean stored bytes of a parameter among those read."""
         if not self.n_experts:
             return self.params_bytes / self.total_params
-        idle = 1 - distinct_experts(n_experts=self.n_experts, top_k=self.top_k,
-                                    batch_size=tokens) / self.n_experts
-        return (self.params_bytes - self.expert_bytes * idle) / self.params_read(tokens)
+        read = self.params_bytes - self.expert_bytes * self._idle(tokens)
+        return read / self.params_read(tokens)
+
+    def _idle(self, tokens: float) -> float:
+        """Share of the experts that no token of the step is sent to."""
+        hit = distinct_experts(n_experts=self.n_experts, top_k=self.top_k, batch_size=tokens)
+        return 1 - float(hit) / self.n_experts
 
 
 def whole_model(resolved: Resolved) -> WholeModel:

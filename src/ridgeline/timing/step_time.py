@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from ridgeline.deployment import Deployment
-from ridgeline.machine import Cluster
+from ridgeline.machine import Chip, Cluster
 from ridgeline.timing.engine import EngineCosts
 from ridgeline.timing.roofline import op_bounds
 from ridgeline.work.op import Op
 
-__all__ = ["StepTimer"]
+__all__ = ["StepTimer", "kernel_format"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -60,6 +60,27 @@ class StepTimer:
         return self.deployment.engine
 
 
+def kernel_format(name: str, chip: Chip) -> str:
+    """The measured kernel format that runs a stored format on a chip.
+
+    Weights that the chip cannot multiply as stored are widened on the way (weight-only kernels),
+    and so are GGUF and other block formats.
+    """
+    from ridgeline.formats import compute_format, get_format
+
+    found = get_format(name)
+    compute = compute_format(found, chip)
+    if found.bits >= 15:
+        return "bf16" if found.compute != "fp16" else "fp16"
+    if compute == "fp4":
+        return "nvfp4"
+    if compute == "fp8":
+        return "fp8_block" if found.name == "fp8_block" else "fp8"
+    if compute == "int8":
+        return "sq"
+    return "int8_wo" if found.bits > 6 else "int4_wo"
+
+
 def _rows(op: Op) -> Any:
     """What must be above zero for the op to run at all."""
     for name in ("rows", "m", "batch", "tokens", "group"):
@@ -77,12 +98,14 @@ def _positive(op: Op) -> Op:
 
 def _matmul(timer: StepTimer, op: Op) -> Any:
     from ridgeline.timing.kernels.gemm import gemm_time
+    from ridgeline.timing.kernels.mla import mla_bmm_time
 
-    s = op.shape
-    # Products of many heads are timed as one product with their columns side by side.
-    n = s["n"] * s["heads"] if "heads" in s else s["n"]
-    return gemm_time(timer.cluster.chip, m=s["m"], n=n, k=s["k"], format=op.labels["format"],
-                     backend=timer.backend).seconds
+    s, chip = op.shape, timer.cluster.chip
+    if "heads" in s:
+        return mla_bmm_time(chip, tokens=s["m"], heads=s["heads"], k=s["k"], n=s["n"],
+                            backend=timer.backend).seconds
+    return gemm_time(chip, m=s["m"], n=s["n"], k=s["k"], backend=timer.backend,
+                     format=kernel_format(op.labels["format"], chip)).seconds
 
 
 def _experts(timer: StepTimer, op: Op) -> Any:
@@ -91,8 +114,8 @@ def _experts(timer: StepTimer, op: Op) -> Any:
     s = op.shape
     return moe_time(timer.cluster.chip, tokens=s["tokens"], hidden=s["hidden"], inter=s["inter"],
                     top_k=s["top_k"], experts=s["experts"], tp=s["tp"], ep=s["ep"],
-                    gated=op.labels["gated"] == "1", format=op.labels["format"],
-                    backend=timer.backend).seconds
+                    gated=op.labels["gated"] == "1", backend=timer.backend,
+                    format=kernel_format(op.labels["format"], timer.cluster.chip)).seconds
 
 
 def _attention(timer: StepTimer, op: Op) -> Any:
@@ -109,39 +132,44 @@ def _softmax(timer: StepTimer, op: Op, phase: str) -> Any:
         prefill_attention_time,
     )
 
-    s = op.shape
+    s, chip, kv = op.shape, timer.cluster.chip, op.labels["kv_format"]
     window = np.where(np.asarray(s["window"]) > 1e15, 0.0, s["window"])
-    shared = {"q_heads": s["q_heads"], "kv_heads": s["kv_heads"], "head_dim": s["head_dim"],
-              "v_head_dim": s["v_head_dim"], "window": window, "backend": timer.backend,
-              "kv_format": op.labels["kv_format"]}
     if phase == "prefill":
-        return prefill_attention_time(timer.cluster.chip, batch=s["batch"],
-                                      new_tokens=s["new_tokens"], past_tokens=s["past_tokens"],
-                                      **shared).seconds
-    return decode_attention_time(timer.cluster.chip, batch=s["batch"], kv_len=s["kv_len"],
-                                 **shared).seconds
+        return prefill_attention_time(
+            chip, batch=s["batch"], new_tokens=s["new_tokens"], past_tokens=s["past_tokens"],
+            q_heads=s["q_heads"], kv_heads=s["kv_heads"], head_dim=s["head_dim"],
+            v_head_dim=s["v_head_dim"], window=window, kv_format=kv,
+            backend=timer.backend).seconds
+    return decode_attention_time(
+        chip, batch=s["batch"], kv_len=s["kv_len"], q_heads=s["q_heads"],
+        kv_heads=s["kv_heads"], head_dim=s["head_dim"], v_head_dim=s["v_head_dim"],
+        window=window, kv_format=kv, backend=timer.backend).seconds
 
 
 def _latent(timer: StepTimer, op: Op, phase: str) -> Any:
     from ridgeline.timing.kernels.mla import mla_time
 
-    s = op.shape
-    tokens = ({"q_len": s["new_tokens"], "kv_len": s["new_tokens"] + s["past_tokens"]}
-              if phase == "prefill" else {"q_len": 1.0, "kv_len": s["kv_len"]})
-    return mla_time(timer.cluster.chip, phase=phase, batch=s["batch"], q_heads=s["q_heads"],
-                    kv_format=op.labels["kv_format"], backend=timer.backend, **tokens).seconds
+    s, chip = op.shape, timer.cluster.chip
+    window = np.where(np.asarray(s["window"]) > 1e15, 0.0, s["window"])
+    if phase == "prefill":
+        return mla_time(chip, phase="prefill", batch=s["batch"], q_heads=s["q_heads"],
+                        new_tokens=s["new_tokens"], past_tokens=s["past_tokens"], window=window,
+                        kv_format=op.labels["kv_format"], backend=timer.backend).seconds
+    return mla_time(chip, phase="decode", batch=s["batch"], q_heads=s["q_heads"],
+                    kv_len=s["kv_len"], window=window, kv_format=op.labels["kv_format"],
+                    backend=timer.backend).seconds
 
 
 def _scan(timer: StepTimer, op: Op) -> Any:
-    from ridgeline.timing.kernels.linear_attention import linear_attention_time
+    from ridgeline.timing.kernels.linear_attention import RULES, linear_attention_time
 
-    s = op.shape
-    if op.labels["rule"] not in ("gated_delta", "kda"):
+    s, rule = op.shape, op.labels["rule"]
+    if rule not in RULES:
         return _bandwidth(timer, op)
-    return linear_attention_time(timer.cluster.chip, phase=op.labels["phase"], batch=s["batch"],
-                                 seq_len=s["seq_len"], k_heads=s["k_heads"], k_dim=s["k_dim"],
-                                 v_heads=s["v_heads"], v_dim=s["v_dim"], rule=op.labels["rule"],
-                                 backend=timer.backend).seconds
+    return linear_attention_time(
+        timer.cluster.chip, phase=op.labels["phase"], batch=s["batch"], new_tokens=s["seq_len"],
+        k_heads=s["k_heads"], k_dim=s["k_dim"], v_heads=s["v_heads"], v_dim=s["v_dim"],
+        rule=rule, backend=timer.backend).seconds
 
 
 def _bandwidth(timer: StepTimer, op: Op) -> Any:

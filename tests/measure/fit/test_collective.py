@@ -51,9 +51,10 @@ def test_compact_keeps_small_tables_and_medians_of_crowds():
     assert len(fit.compact(small)["bytes"]) == len(small["bytes"])
     crowd = table(noise=0.3, repeats=40)
     kept = fit.compact(crowd)
-    assert len(kept["bytes"]) == 5 * len(small["bytes"])
+    assert len(kept["bytes"]) == 9 * len(small["bytes"])
     for full, few in zip(fit.points_of(crowd), fit.points_of(kept), strict=True):
-        assert few.seconds == pytest.approx(full.seconds, rel=0.1)
+        error = np.abs(np.log(few.seconds / full.seconds))
+        assert np.median(error) < 0.15  # the median of nine of forty rows that scatter by 0.3
 
 
 def test_exchange_tables_are_read_and_thinned():

@@ -70,6 +70,11 @@ def test_an_all_gather_undoes_half_of_an_all_reduce():
     assert scatter.distance == "backend"
 
 
+def test_a_pair_sends_as_fast_as_a_ring_runs():
+    time = c.collective_time(H100, op="send_recv", bytes=2.0**30, group=2, link=NVLINK4)
+    assert 0.7 * 450e9 < 2.0**30 / float(time.seconds) < 450e9
+
+
 def test_a_group_of_one_takes_no_time_and_more_bytes_take_no_less():
     one = c.collective_time(H100, op="all_reduce", bytes=SIZES, group=1, link=NVLINK4)
     assert (one.seconds == 0).all()

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ridgeline.errors import BadInput
 from ridgeline.machine.chip import Link
 from ridgeline.timing.kernels.collective import (
     Fabric,
@@ -81,13 +82,30 @@ class Points:
 
 
 def machine_of(gpu: str, group: int) -> Fabric:
-    """The fabric a table was measured on; paired cards leave their bridge beyond a pair."""
+    """The fabric a table was measured on; paired cards leave their bridge beyond a pair.
+
+    Raises:
+        UnknownName: neither here nor in the catalog.
+    """
+    if gpu not in MACHINES:
+        return _catalog_fabric(gpu)
     family, bandwidth, memory = MACHINES[gpu]
     bridged = gpu in _HOST_BRIDGE and group > 2
     kind = "pcie" if bridged or gpu in _PCIE else "nvlink"
     speed = _HOST_BRIDGE[gpu] if bridged else bandwidth
     switch = kind == "nvlink" and family in ("Hopper", "Blackwell") and "PCIE" not in gpu
     return Fabric(gpu, family, kind, speed, switch, memory)
+
+
+def _catalog_fabric(gpu: str) -> Fabric:
+    from ridgeline.catalog import load_chip
+    from ridgeline.timing.kernels.collective import fabric
+
+    chip = load_chip(gpu)
+    link = chip.scale_up or chip.host
+    if link is None:
+        raise BadInput(f"{gpu} has no link in the catalog")
+    return fabric(chip, link)
 
 
 # The cloud network under the multi-node Vidur rows is not described; 100 Gbit/s a device is
@@ -293,28 +311,28 @@ def fit_forms(data: Sequence[Points]) -> tuple[dict[str, Any], list[Curve]]:
     return content, fit_curves(content, data)
 
 
-def compact(rows: Rows) -> dict[str, NDArray[Any]]:
-    """The rows that are shipped: all of the small tables, five of a crowded octave.
+_CROWD = 9
 
-    A table of many sizes an octave (framework profiles) keeps the rows nearest the quantiles 10,
-    30, 50, 70 and 90 % of time in each, so that median and scatter survive. A DeepEP table
-    (`expert_exchange`) has its own rule.
+
+def compact(rows: Rows) -> dict[str, NDArray[Any]]:
+    """The rows that are shipped: all of the small tables, nine of a crowded octave.
+
+    A table of many sizes an octave (framework profiles) keeps nine evenly spaced in the order of
+    their size, whatever their time. A DeepEP table (`expert_exchange`) has its own rule.
     """
     if "phase" in rows:
         from ridgeline.measure.fit.expert_exchange import compact_exchange
 
         return compact_exchange(rows)
     size = np.asarray(rows["bytes"], float)
-    time = np.asarray(rows["time_us"], float)
     keep: list[int] = []
     for _, index in case_rows(rows):
         octave = np.rint(np.log2(size[index]))
         for o in np.unique(octave):
             crowd = index[octave == o]
-            crowd = crowd[np.argsort(time[crowd], kind="stable")]
-            if len(crowd) > 5:
-                crowd = crowd[np.rint(np.array([0.1, 0.3, 0.5, 0.7, 0.9])
-                                      * (len(crowd) - 1)).astype(int)]
+            if len(crowd) > _CROWD:
+                crowd = crowd[np.argsort(size[crowd], kind="stable")]
+                crowd = crowd[np.rint(np.linspace(0, len(crowd) - 1, _CROWD)).astype(int)]
             keep += crowd.tolist()
     return {name: column[np.array(sorted(keep))] for name, column in rows.items()}
 

@@ -1,0 +1,86 @@
+# Every chore of the project. `make` alone lists them.
+#
+# Needs Python 3.11 or later, make and a package index that pip can reach. Another interpreter:
+# `make test PYTHON=python3.12`. Everything installed lands in .venv.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO := demo-output
+# Test processes; PYTEST passes further arguments, for instance PYTEST="-k roofline".
+JOBS ?= 2
+PYTEST ?=
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PIP_NO_INPUT = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types fmt check bench calibrate lock clean
+
+help: ## list the recipes
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.dev ## install everything for working on Ridgeline into .venv
+
+demo: $(VENV)/.runtime ## answer five questions and draw three figures into demo-output/
+	@mkdir -p $(DEMO)
+	$(BIN)/ridgeline catalog chips H100
+	$(BIN)/ridgeline fit Llama-3.1-70B --on 8xH100-SXM --context 8192 --plot $(DEMO)/memory.svg
+	$(BIN)/ridgeline estimate Llama-3.1-70B --on 8xH100-SXM --prompt 4000 --output 1000 \
+		--plot $(DEMO)/roofline.svg
+	$(BIN)/ridgeline estimate Qwen3-30B-A3B --on H200 --concurrency 64 --weights fp8
+	$(BIN)/ridgeline fit Llama-3.1-8B --on RTX-4090 --weights q4_k_m --engine llamacpp \
+		--plot $(DEMO)/memory-4090.html
+	@echo "Figures are in $(DEMO)/."
+
+test: $(VENV)/.dev ## run every test and docstring example
+	$(BIN)/pytest -n $(JOBS) $(PYTEST)
+
+lint: $(VENV)/.dev ## check style
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev ## check types
+	$(BIN)/mypy
+
+fmt: $(VENV)/.dev ## put imports in order and apply safe style fixes
+	$(BIN)/ruff check --fix .
+
+check: lint types test ## lint, types and test
+
+bench: $(VENV)/.dev ## measure speed against the budgets of the design
+	@if [ -d benchmarks ]; then $(BIN)/python -m benchmarks; \
+	else echo "no benchmarks/ in this tree"; exit 1; fi
+
+calibrate: $(VENV)/.dev ## rebuild the fitted constants from the shipped measurements (minutes)
+	$(BIN)/ridgeline calibrate --out src/ridgeline/timing/data
+
+lock: $(VENV)/.dev ## renew the pinned versions and hashes in requirements/
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml requirements/build.in --extra all $(LOCK_FLAGS) \
+		-o requirements/runtime.lock
+	$(BIN)/uv pip compile pyproject.toml requirements/build.in --extra dev $(LOCK_FLAGS) \
+		-c requirements/runtime.lock -o requirements/dev.lock
+
+LOCK_FLAGS := --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-annotate --no-emit-index-url --quiet
+
+clean: ## remove the environment, caches and demo output
+	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment is built in steps, each with a stamp, so that a second make does nothing.
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Ridgeline needs Python 3.11 or later; try make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+		{ echo "this Python lacks venv; on Debian: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.runtime: requirements/runtime.lock pyproject.toml | $(VENV)/.created
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/runtime.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.lock $(VENV)/.runtime
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.lock
+	@touch $@

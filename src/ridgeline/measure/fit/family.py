@@ -220,7 +220,7 @@ def fit_family(family: Family, rows: Measured, chips: Mapping[str, Chip],
     report = Report({"table": _stack(seen)}, {"table": np.concatenate(predicted)})
     store = Store(content(family.name, entries, ""))
     far = _far_spreads(family, store, report, chips)
-    entries = [replace(e, spreads={**e.spreads, **far}) for e in entries]
+    entries = [replace(e, spreads={**e.spreads, **far[e.extra["class"]]}) for e in entries]
     return content(family.name, entries, fingerprint(rows)), report
 
 
@@ -241,9 +241,13 @@ def _entry(chip: Chip, gpu: str, backend: str, unit: Measured, which: Ints, fitt
 
 
 def _far_spreads(family: Family, store: Store, report: Report, chips: Mapping[str, Chip]
-                 ) -> dict[str, Spread]:
-    """Interval widths where a chip or backend has no units of its own, by leaving them out."""
-    found: dict[str, Spread] = {}
+                 ) -> dict[str, dict[str, Spread]]:
+    """Interval widths where a chip or backend has no units of its own, by leaving them out.
+
+    Returns:
+        by class of chips (`kernel_class`), by distance.
+    """
+    found: dict[str, dict[str, Spread]] = {kernel_class(c): {} for c in chips.values()}
     rows = report.rows["table"]
     for distance in ("backend", "architecture", "pooled"):
         seen, guessed = [], []
@@ -254,10 +258,16 @@ def _far_spreads(family: Family, store: Store, report: Report, chips: Mapping[st
             if guess is not None:
                 seen.append(unit)
                 guessed.append(guess)
-        if seen:
-            report.rows[distance] = _stack(seen)
-            report.predicted[distance] = guess = np.concatenate(guessed)
-            found[distance] = conformal(np.log(report.rows[distance].seconds / guess), guess)
+        if not seen:
+            continue
+        report.rows[distance] = every = _stack(seen)
+        report.predicted[distance] = guess = np.concatenate(guessed)
+        kinds = np.array([kernel_class(chips[str(g)]) for g in every.gpu])
+        for kind, spreads in found.items():
+            # Chips of one generation resemble each other more than those of another.
+            mine = kinds == kind if distance == "architecture" else np.full(len(kinds), True)
+            mine = mine if mine.any() else np.full(len(kinds), True)
+            spreads[distance] = conformal(np.log(every.seconds / guess)[mine], guess[mine])
     return found
 
 

@@ -18,6 +18,7 @@ HOST_FLOOR = 60e-6
 _HOST_RATIO = 3.0
 _PHYSICS_SHARE = 0.05              # rows below the floor that noise and clocks may explain
 _PHYSICS_MARGIN = 0.97
+_ENOUGH = 100                      # rows that are sure to hold small shapes
 _FLAG_LENGTH = 160
 _SCALING = 0.3                     # least rank correlation of time with work
 
@@ -60,7 +61,7 @@ def spread_flags(flags: NDArray[Any], collections: NDArray[Any]) -> NDArray[Any]
 
 
 def _reason(seconds: Array, floor: Array, work: Array, start: float, usual: float) -> str:
-    if start > HOST_FLOOR and start > _HOST_RATIO * usual:
+    if len(seconds) >= _ENOUGH and start > HOST_FLOOR and start > _HOST_RATIO * usual:
         return (f"floor of {start * 1e6:.0f} us where others on this chip start in "
                 f"{usual * 1e6:.0f} us: launched from the host, not a kernel time")
     beyond = float(np.mean(seconds < _PHYSICS_MARGIN * floor))

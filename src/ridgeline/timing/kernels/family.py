@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -125,9 +125,11 @@ class Wanted:
             weight /= 2
         return total + min(table.rows, 1e6) * 1e-7
 
-    def shared(self, table: Table) -> int:
-        """How many of the wanted fields are the table's own."""
-        return sum(v in ("", table.fields.get(k)) for k, v in self.fields.items())
+    def shared(self, table: Table) -> float:
+        """Share of the wanted fields that are the table's own, the heaviest counting most."""
+        weights = [2.0**-i for i in range(len(self.fields))]
+        hits = (v in ("", table.fields.get(k)) for k, v in self.fields.items())
+        return sum(w * h for w, h in zip(weights, hits, strict=True)) / sum(weights)
 
 
 def _closeness(number: float, known: Sequence[float]) -> float:
@@ -269,14 +271,16 @@ def units_for(store: Store, chip: Chip, backend: str, wanted: Wanted,
         ("pooled", lambda e: e.extra["vendor"] == "NVIDIA"),
         ("pooled", lambda e: True)]
     for distance, fits in kinds:
-        found = [(u, i) for u in every if fits(u.entry) and (i := u.choose(wanted)) is not None]
+        # A flagged table may reproduce its own measurements; it never speaks for another case.
+        seek = wanted if distance == "table" else replace(wanted, measured=False)
+        found = [(u, i) for u in every if fits(u.entry) and (i := u.choose(seek)) is not None]
         if not found:
             continue
         if distance == "backend":
             found = [best(found, wanted)]
         found = _closest(found, wanted)
         unit, table = found[0]
-        exact = wanted.shared(unit.tables[table]) == len(wanted.fields)
+        exact = wanted.shared(unit.tables[table]) == 1.0
         return found, "backend" if distance == "table" and not exact else distance
     raise BadInput(f"no {store.family} kernel data")
 

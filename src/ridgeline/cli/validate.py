@@ -137,9 +137,9 @@ def _print(reports: Sequence[FileReport]) -> None:
         if any(group.n for group in report.groups):
             console.print(_table(report))
         for note, count in report.notes.items():
-            console.print(f"  {count:,} rows: {note}", markup=False, soft_wrap=True)
+            console.print(f"  {count:,} rows: {note}", markup=False)
         for reason, count in Counter(u.reason for u in report.unanswered).most_common(5):
-            console.print(f"  {count:,} not answered: {reason}", markup=False, soft_wrap=True)
+            console.print(f"  {count:,} not answered: {reason}", markup=False)
         console.print()
 
 

@@ -60,7 +60,9 @@ RECIPES = {
     "mla_prefill": Recipe(("mla",), f"{_FIT}.mla", "fit_mla", {"phase": "prefill"}),
     "mla_decode": Recipe(("mla",), f"{_FIT}.mla", "fit_mla", {"phase": "decode"}),
     "mla_bmm": Recipe(("mla_bmm",), f"{_FIT}.mla", "fit_bmm"),
+    "attention_module": Recipe(("attention_module",), f"{_FIT}.attention_module", "fit_module"),
     "linear_attention": Recipe(("linear_attention",), f"{_FIT}.linear_attention", "fit_linear"),
+    "elementwise": Recipe(("elementwise", "quantize"), f"{_FIT}.elementwise", "fit_elementwise"),
     "collective": Recipe(("collective", "ep_a2a"), f"{_FIT}.collective", "fit_collective"),
 }
 

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 # Schema -> module with `compact(rows) -> rows`, where its family has one.
 COMPACT = {
-    "gemm": "ridgeline.measure.fit.gemm",
+    "gemm": "ridgeline.measure.fit.gemm", "moe": "ridgeline.measure.fit.moe",
+    "elementwise": "ridgeline.measure.fit.elementwise",
+    "quantize": "ridgeline.measure.fit.elementwise",
+    "attention_module": "ridgeline.measure.fit.attention_module",
     "attention_prefill": "ridgeline.measure.fit.attention",
     "attention_decode": "ridgeline.measure.fit.attention",
     "mla": "ridgeline.measure.fit.mla", "mla_bmm": "ridgeline.measure.fit.mla",

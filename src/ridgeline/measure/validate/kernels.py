@@ -86,7 +86,10 @@ def groups(table: Table, by: Sequence[str]) -> Iterator[tuple[dict[str, Any], Ar
 
     code = np.zeros(len(table), np.int64)
     for column in by:
-        values = table.columns[column].tolist()
+        values = table.columns[column]
+        if values.dtype != object:
+            values = np.nan_to_num(values, nan=-1.0)  # an empty cell is a value like another
+        values = values.tolist()
         names = {v: i for i, v in enumerate(sorted(set(values)))}
         code = code * len(names) + np.fromiter((names[v] for v in values), np.int64, len(values))
     order = np.argsort(code, kind="stable")
@@ -108,7 +111,36 @@ def _moe(at: Labels, c: Columns) -> KernelTime:
     return moe_time(chip_named(at["gpu"]), tokens=c["tokens"], hidden=c["hidden"],
                     inter=c["inter"], top_k=c["topk"], experts=c["experts"], tp=c["tp"],
                     ep=c["ep"], gated=c["gated"], format=at["dtype"], backend=at["backend"],
-                    routing=at["routing"], warm=True)
+                    routing=at["routing"], kernel=at["kernel"], warm=True)
+
+
+def _wideep(at: Labels, c: Columns) -> KernelTime:
+    """Wide expert parallelism: the rank that the router of the table loads most.
+
+    With a load balancer the physical slots are what tokens spread over, evenly.
+    """
+    from ridgeline.timing.kernels.moe import moe_time
+
+    balanced = at["routing"].endswith("_eplb")
+    return moe_time(chip_named(at["gpu"]), tokens=c["tokens"], hidden=c["hidden"],
+                    inter=c["inter"], top_k=c["topk"],
+                    experts=c["slots"] if balanced else c["experts"], tp=c["tp"], ep=c["ep"],
+                    format=at["dtype"], backend=at["backend"], kernel=at["kernel"],
+                    routing="uniform" if balanced else at["routing"], warm=True)
+
+
+def _grouped(at: Labels, c: Columns) -> KernelTime:
+    """Equal groups: one product of all their rows, with every group's weights read."""
+    import numpy as np
+
+    from ridgeline.timing.kernels.gemm import gemm_time
+
+    chip = chip_named(at["gpu"])
+    time = gemm_time(chip, m=c["groups"] * c["m_per_group"], n=c["n"], k=c["k"],
+                     format=at["dtype"], warm=True)
+    read = c["groups"] * c["n"] * c["k"] / chip.memory_bandwidth
+    return dataclasses.replace(time, seconds=np.maximum(time.seconds, read),
+                               note="timed as one product of all groups")
 
 
 def _prefill(at: Labels, c: Columns) -> KernelTime:
@@ -191,6 +223,39 @@ def _collective(at: Labels, c: Columns) -> KernelTime:
         format=_plain(at["dtype"]))
 
 
+def _module(at: Labels, c: Columns) -> KernelTime:
+    import numpy as np
+
+    from ridgeline.measure.fit.attention_module import shape_of
+    from ridgeline.timing.kernels.attention_module import attention_module_time
+
+    ratio = 0.0 if np.isnan(at["compress_ratio"]) else float(at["compress_ratio"])
+    return attention_module_time(
+        chip_named(at["gpu"]), op=at["op"], shape=shape_of(at["model"], at["op"], ratio),
+        heads=c["heads"], batch=c["batch"], new_tokens=c["q_len"],
+        past_tokens=np.nan_to_num(c["past_len"]), format=_plain(at["dtype"]),
+        weight_format=_plain(at["gemm_dtype"]), kv_format=_plain(at["kv_dtype"]),
+        backend=at["backend"], kernel=at["kernel"], version=at["version"], warm=True)
+
+
+def _elementwise(at: Labels, c: Columns) -> KernelTime:
+    from ridgeline.measure.fit.elementwise import BACKENDS, KINDS
+    from ridgeline.timing.kernels.elementwise import BYTES, elementwise_time
+
+    kind = KINDS.get(at["op"], at["op"])
+    return elementwise_time(
+        chip_named(at["gpu"]), bytes=c["rows"] * c["width"] * BYTES.get(kind, 6.0), kind=kind,
+        rows=c["rows"], width=c["width"], backend=BACKENDS.get(at["source"], at["source"]),
+        warm=True)
+
+
+def _quantize(at: Labels, c: Columns) -> KernelTime:
+    from ridgeline.timing.kernels.elementwise import quantize_time
+
+    return quantize_time(chip_named(at["gpu"]), m=c["m"], k=c["k"], kind=at["op"],
+                         backend=at["backend"], warm=True)
+
+
 def _exchange(at: Labels, c: Columns) -> KernelTime:
     import numpy as np
 
@@ -209,12 +274,18 @@ _ENGINE = ("gpu", "backend", "version", "kernel")
 
 CALLS = {
     "gemm": Call(("gpu", "backend", "dtype"), _gemm),
-    "moe": Call(("gpu", "backend", "dtype", "routing"), _moe),
+    "moe": Call(("gpu", "backend", "kernel", "dtype", "routing", "gated"), _moe),
+    "wideep_moe": Call(("gpu", "backend", "kernel", "dtype", "routing"), _wideep),
+    "grouped_gemm": Call(("gpu", "dtype"), _grouped),
     "attention_prefill": Call(_ATTENTION, _prefill),
     "attention_decode": Call(_ATTENTION, _decode),
     "mla": Call((*_ENGINE, "phase", "dtype", "kv_dtype"), _mla),
     "mla_bmm": Call((*_ENGINE, "op", "dtype"), _mla_bmm),
     "linear_attention": Call((*_ENGINE, "op", "phase"), _linear),
+    "attention_module": Call((*_ENGINE, "op", "model", "dtype", "kv_dtype", "gemm_dtype",
+                              "compress_ratio"), _module),
+    "elementwise": Call(("source", "gpu", "op"), _elementwise),
+    "quantize": Call(("gpu", "backend", "op"), _quantize),
     "collective": Call(("gpu", "kernel", "version", "op", "n_gpus", "gpus_per_node", "dtype"),
                        _collective),
     "ep_a2a": Call(("gpu", "mode", "phase"), _exchange),

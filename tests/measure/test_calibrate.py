@@ -53,6 +53,12 @@ def test_own_rows_are_added_and_change_the_fingerprint(tmp_path, recipe):
     assert both["outputs"]["grouped"] != ours["outputs"]["grouped"]
 
 
+def test_own_rows_refit_only_the_families_they_serve(tmp_path, recipe):
+    calibration.RECIPES["other"] = calibration.Recipe(("models",), "stand_in_fit", "fit_slowest")
+    mark = calibration.calibrate(tmp_path / "mine", [own_rows(tmp_path)])
+    assert list(mark["outputs"]) == ["grouped"] and list(mark["inputs"]) == ["grouped_gemm"]
+
+
 def test_tables_nothing_is_fitted_from_are_refused(tmp_path, recipe):
     path = tmp_path / "other.csv"
     path.write_text("name,config_file,total_params_exact\nm,m.json,1\n")

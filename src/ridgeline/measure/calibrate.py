@@ -75,7 +75,7 @@ def calibrate(folder: str | Path, extra: Sequence[str | Path] = (),
     Args:
         folder: where the files go; made when missing.
         extra: a user's own tables of the same kinds; their rows are added to ours.
-        families: only these; all when empty.
+        families: only these; when empty, all, or with `extra` those its tables serve.
         say: told what is being fitted.
 
     Returns:
@@ -84,8 +84,9 @@ def calibrate(folder: str | Path, extra: Sequence[str | Path] = (),
     Raises:
         BadInput: unknown family, unreadable table, or a table no family is fitted from.
     """
-    chosen = _chosen(families)
-    tables = gather(extra, [t for f in chosen for t in RECIPES[f].tables])
+    own = [read_table(path) for path in extra]
+    chosen = _chosen(families, own)
+    tables = gather(own, [t for f in chosen for t in RECIPES[f].tables])
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     old = _read(target / "accuracy.json")
@@ -103,19 +104,30 @@ def calibrate(folder: str | Path, extra: Sequence[str | Path] = (),
     return mark
 
 
-def _chosen(families: Iterable[str]) -> list[str]:
-    wanted = list(families) or list(RECIPES)
+def _chosen(families: Iterable[str], own: Sequence[Table]) -> list[str]:
+    """Families to fit.
+
+    Raises:
+        BadInput: an unknown family, or a user's table from which none of them is fitted.
+    """
+    wanted = list(families)
     for name in wanted:
         if name not in RECIPES:
             raise BadInput(f"no fitted family {name!r}; there are: {', '.join(RECIPES)}")
-    return wanted
+    usable = {t: f for f in wanted or RECIPES for t in RECIPES[f].tables}
+    for table in own:
+        if table.schema.name not in usable:
+            raise BadInput(f"{table.name}: nothing here is fitted from {table.schema.name} tables; "
+                           f"accepted: {', '.join(usable)}")
+    kinds = {table.schema.name for table in own}
+    return wanted or [f for f, r in RECIPES.items() if not kinds or kinds.intersection(r.tables)]
 
 
-def gather(extra: Sequence[str | Path], kinds: Iterable[str]) -> dict[str, list[Table]]:
+def gather(own: Sequence[Table], kinds: Iterable[str]) -> dict[str, list[Table]]:
     """The tables of each kind: the shipped one, then the user's.
 
     Raises:
-        BadInput: a kind has no table, or a user's table serves no family.
+        BadInput: a kind has no table at all.
     """
     from ridgeline.truth_data import shipped_file
 
@@ -123,12 +135,7 @@ def gather(extra: Sequence[str | Path], kinds: Iterable[str]) -> dict[str, list[
     for kind in dict.fromkeys(kinds):
         file = shipped_file(f"{kind}.csv.xz")
         tables[kind] = [read_table(file)] if file.is_file() else []
-    for path in extra:
-        table = read_table(path)
-        if table.schema.name not in tables:
-            raise BadInput(f"{path}: nothing here is fitted from {table.schema.name} tables; "
-                           f"accepted: {', '.join(tables)}")
-        tables[table.schema.name].append(table)
+        tables[kind] += [table for table in own if table.schema.name == kind]
     empty = [kind for kind, found in tables.items() if not found]
     if empty:
         raise BadInput(f"no measurements to fit from: {', '.join(empty)}")

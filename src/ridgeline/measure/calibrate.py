@@ -183,18 +183,40 @@ def errors_of(report: Any) -> dict[str, Any]:
         return {}
     if isinstance(report, Mapping):
         return dict(report)
-    return {distance: _errors(report.rows[distance].seconds, predicted)
+    return {distance: _errors(report.rows[distance], predicted)
             for distance, predicted in report.predicted.items()}
 
 
-def _errors(seconds: Array, predicted: Array) -> dict[str, float]:
+def _errors(rows: Any, predicted: Array) -> dict[str, float]:
     import numpy as np
 
+    seconds = rows.seconds
     ape = np.abs(predicted - seconds) / seconds * 100
     bias = (np.exp(np.median(np.log(predicted / seconds))) - 1) * 100
     return {"n": len(seconds), "median_ape_pct": round(float(np.median(ape)), 2),
             "p90_ape_pct": round(float(np.percentile(ape, 90)), 2),
-            "bias_pct": round(float(bias), 2)}
+            "bias_pct": round(float(bias), 2),
+            "coverage80_pct": round(100 * _covered(rows, predicted), 1)}
+
+
+def _covered(rows: Any, predicted: Array) -> float:
+    """Share of rows inside 80 % intervals whose widths were set on other groups of shapes.
+
+    The widths come from all chips together here; the shipped ones are set for each, so this is
+    the coverage of the method, on halves of the groups in turn.
+    """
+    import numpy as np
+
+    from ridgeline.measure.fit.fitting import conformal, group_folds
+
+    half, log_error = group_folds(rows.groups, 2), np.log(rows.seconds / predicted)
+    inside = np.zeros(len(half), bool)
+    for side in (0, 1):
+        at = half == side
+        if at.any() and (~at).any():
+            ends = conformal(log_error[~at], predicted[~at])(predicted[at])
+            inside[at] = (ends[:, 1] <= log_error[at]) & (log_error[at] <= ends[:, 2])
+    return float(inside.mean())
 
 
 def fingerprint(tables: Mapping[str, Sequence[Table]], folder: Path,

@@ -63,3 +63,20 @@ def test_groups_cover_every_row_once(table):
     assert sorted(i for _, where in found for i in where.tolist()) == list(range(5))
     assert [labels["gpu"] for labels, _ in found] == [
         "B200-SXM", "H100-SXM", "H100-SXM", "No such chip"]
+
+
+# Kind of table -> median error in sample that only a slip in units or columns would exceed.
+WIRED = {"attention_prefill": 10, "attention_decode": 10, "collective": 10, "ep_a2a": 10}
+
+
+@pytest.mark.parametrize("kind", WIRED)
+def test_shipped_tables_reach_their_kernel_model(kind):
+    from ridgeline.truth_data import shipped_file
+
+    table = read_table(shipped_file(f"{kind}.csv.xz"))
+    some = table.take(np.arange(0, len(table), max(1, len(table) // 2000)))
+    report = validate_table(some)
+    everything = next(g for g in report.groups if g.group == "all")
+    assert report.predicted >= 0.95 * len(some)
+    assert everything.median_ape_pct < WIRED[kind]
+    assert everything.coverage80_pct > 60 and everything.coverage95_pct > 80

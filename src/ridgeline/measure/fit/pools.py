@@ -41,6 +41,7 @@ POOLED = Training(hidden=(24, 24), steps=3000, bound=1.0)
 _FOLDS = 3
 _PART_ROWS = 20_000
 _POOL_ROWS = 150_000
+_FEWEST_ROWS = 60      # for a learned correction
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ def fit_pool(family: Family, parts: Sequence[Measured], how: Training) -> Entry:
         weights.append(np.full(len(base), 1.0 / len(base)))
     weight = np.concatenate(weights) if len(parts) > 1 else None
     target = np.concatenate(targets)
-    net = train_residual(np.concatenate(inputs), target, _sized(how, len(target)), weight)
+    net = None if len(target) < _FEWEST_ROWS else train_residual(
+        np.concatenate(inputs), target, _sized(how, len(target)), weight)
     first = parts[0]
     extra = {"format": first.compute} if first.compute else {}
     return Entry("chip", first.target, first.backend, first.format, first.version, constants,
@@ -152,41 +154,66 @@ def groups_of(family: Family, table: Measured) -> NDArray[Any]:
     return group_ids(*(table.rows[name] for name in family.group))
 
 
-def check_groups(family: Family, table: Measured) -> Check:
+def check_groups(family: Family, table: Measured, how: Training) -> Check:
     """Predictions of shape groups the fit never saw."""
     groups = groups_of(family, table)
     folds, out = group_folds(groups, _FOLDS), np.empty(len(table.seconds))
     for fold in range(_FOLDS):
         inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         if len(outside):
-            entry = fit_pool(family, [table.pick(inside)], OWN_FOLD)
+            entry = fit_pool(family, [table.pick(inside)], how)
             out[outside] = predicted(family, entry, table.pick(outside))
     return Check(table.label, "table", out, table.seconds, groups)
 
 
 def check_without(family: Family, table: Measured, others: Sequence[Measured],
-                  distance: str) -> Check:
+                  distance: str, how: Training) -> Check:
     """Predictions of a table by constants pooled over others."""
     few = table.thinned(3000)
-    entry = fit_pool(family, [o.thinned(4000) for o in others], replace(POOLED, steps=2000))
+    entry = fit_pool(family, [o.thinned(4000) for o in others],
+                     replace(how, steps=how.steps * 2 // 3))
     return Check(table.label, distance, predicted(family, entry, few), few.seconds,
                  groups_of(family, few))
 
 
+@dataclass(frozen=True)
+class How:
+    """How the networks of a family are trained, and whose residuals set the table intervals.
+
+    Attributes:
+        own, fold, pooled: of a table, of a table's check, of pooled constants.
+        shared: interval widths of a table come from all tables of its format: for families
+            whose tables hold only a few shape groups each.
+    """
+
+    own: Training = OWN
+    fold: Training = OWN_FOLD
+    pooled: Training = POOLED
+    shared: bool = False
+
+
+_FEWEST_GROUPS = 3
+
+
 def fit_tables(family: Family, tables: Sequence[Measured],
-               say: Callable[[str], None] = lambda _: None
+               say: Callable[[str], None] = lambda _: None, how: How | None = None
                ) -> tuple[list[Entry], list[Check]]:
     """Every entry of a family's data file and the held-out predictions behind its intervals."""
-    entries, checks = [], []
+    how = how or How()
+    entries: list[Entry] = []
+    checks: list[Check] = []
     for table in tables:
-        own = fit_pool(family, [table], OWN)
-        check = check_groups(family, table)
-        entries.append(replace(own, spreads={"table": _spread(family, table, check)}))
-        checks.append(check)
-        say(f"{table.label}: {_line(check)}")
+        entry = fit_pool(family, [table], how.own)
+        if len(np.unique(groups_of(family, table))) >= _FEWEST_GROUPS:
+            check = check_groups(family, table, how.fold)
+            checks.append(check)
+            say(f"{table.label}: {_line(check)}")
+            if not how.shared:
+                entry = replace(entry, spreads={"table": _spread(check)})
+        entries.append(entry)
     checks += _backend_checks(family, tables, entries)
     for scope, target, members in _pools(tables):
-        pooled, more = _fit_pooled(family, scope, target, members, tables)
+        pooled, more = _fit_pooled(family, scope, target, members, how.pooled)
         entries.append(pooled)
         checks += more
         say(f"{scope} {target} {pooled.backend} {pooled.format}: "
@@ -194,7 +221,7 @@ def fit_tables(family: Family, tables: Sequence[Measured],
     return with_far_spreads(entries, checks), checks
 
 
-def _spread(family: Family, table: Measured, check: Check) -> Spread:
+def _spread(check: Check) -> Spread:
     return conformal(np.log(check.measured / check.predicted), check.predicted)
 
 
@@ -229,8 +256,8 @@ def _pools(tables: Sequence[Measured]) -> Iterable[tuple[str, str, list[Measured
 
 
 def _fit_pooled(family: Family, scope: str, target: str, members: list[Measured],
-                tables: Sequence[Measured]) -> tuple[Entry, list[Check]]:
-    entry = fit_pool(family, members, POOLED)
+                how: Training) -> tuple[Entry, list[Check]]:
+    entry = fit_pool(family, members, how)
     entry = replace(entry, scope=scope, target=target, version="", extra={})
     checks = []
     for table in members:
@@ -240,7 +267,7 @@ def _fit_pooled(family: Family, scope: str, target: str, members: list[Measured]
                   and (near or kernel_family(t.chip) != arch)]
         if others:
             checks.append(check_without(family, table, others,
-                                        "architecture" if near else "pooled"))
+                                        "architecture" if near else "pooled", how))
     return entry, checks
 
 
@@ -254,9 +281,9 @@ def with_far_spreads(entries: Sequence[Entry], checks: Sequence[Check]) -> list[
     out = []
     for entry in entries:
         spreads: dict[str, Spread] = dict(entry.spreads)
-        last: Spread | None = spreads.get("table")
-        for distance in ("backend", "architecture", "pooled"):
-            found = _far(checks, entry.format, distance)
+        last: Spread | None = None
+        for distance in ("table", "backend", "architecture", "pooled"):
+            found = spreads.get(distance) or _far(checks, entry.format, distance)
             if found is None and last is not None:
                 found = last.widened(2.0)
             if found is not None:
@@ -277,24 +304,30 @@ def _far(checks: Sequence[Check], format: str, distance: str) -> Spread | None:
                      np.concatenate([f["p"] for f in few]))
 
 
-def report(checks: Sequence[Check]) -> dict[str, Any]:
-    """Errors by distance and by table, with the coverage of intervals set on other groups."""
+def report(checks: Sequence[Check], shared: bool = False) -> dict[str, Any]:
+    """Errors by distance and by table, with the coverage of intervals set on other groups.
+
+    Args:
+        checks: held-out predictions.
+        shared: whether table intervals are set over all tables of a format.
+    """
     out: dict[str, Any] = {}
     for distance in dict.fromkeys(c.distance for c in checks):
         at = [c for c in checks if c.distance == distance]
-        by = {c.label: _summary([c]) for c in at} if distance != "backend" else {}
-        out[distance] = {**_summary(at), "by_table": by}
+        inside = _covered_together(at) if shared or distance != "table" else [
+            covered(c) for c in at]
+        by = {c.label: _summary([c], [i]) for c, i in zip(at, inside, strict=True)}
+        out[distance] = {**_summary(at, inside), "by_table": {} if distance == "backend" else by}
     return out
 
 
-def _summary(checks: Sequence[Check]) -> dict[str, float]:
+def _summary(checks: Sequence[Check], inside: Sequence[NDArray[Any]]) -> dict[str, float]:
     guess = np.concatenate([c.predicted for c in checks])
     truth = np.concatenate([c.measured for c in checks])
     e = errors(guess, truth)
-    inside = np.concatenate([covered(c) for c in checks])
     return {"n": e.rows, "median_ape_pct": round(100 * e.median_ape, 2),
             "p90_ape_pct": round(100 * e.p90_ape, 2), "bias_pct": round(100 * e.bias, 2),
-            "coverage80_pct": round(100 * float(np.mean(inside)), 1)}
+            "coverage80_pct": round(100 * float(np.mean(np.concatenate(inside))), 1)}
 
 
 def covered(check: Check) -> NDArray[Any]:
@@ -308,6 +341,20 @@ def covered(check: Check) -> NDArray[Any]:
             q = conformal(log_error[other], check.predicted[other])(check.predicted[mine])
             inside[mine] = (log_error[mine] >= q[:, 1]) & (log_error[mine] <= q[:, 2])
     return inside
+
+
+def _covered_together(checks: Sequence[Check]) -> list[NDArray[Any]]:
+    """As `covered`, with intervals set over every other table of the format."""
+    out = []
+    for check in checks:
+        others = [c for c in checks if c.label != check.label]
+        spread = _far(others, check.label.split()[-1], check.distance)
+        if spread is None:
+            out.append(covered(check))
+            continue
+        q, log_error = spread(check.predicted), np.log(check.measured / check.predicted)
+        out.append((log_error >= q[:, 1]) & (log_error <= q[:, 2]))
+    return out
 
 
 def data_file(family: Family, entries: Iterable[Entry], tables: Sequence[Measured]

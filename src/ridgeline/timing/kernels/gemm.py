@@ -44,12 +44,12 @@ _CONSTANTS = {
 
 
 def peak_of(chip: Chip, compute: tuple[str, ...]) -> float:
-    """The first of the matrix rates that the chip has [FLOP/s].
+    """The first of the rates that the chip has, 16 and 32 bit last [FLOP/s].
 
     Raises:
         BadInput: it has none of them.
     """
-    for name in compute:
+    for name in (*compute, "bf16", "fp16", "fp32"):
         if name in chip.peaks:
             return chip.peaks[name]
     raise BadInput(f"{chip.name} has none of the matrix rates {', '.join(compute)}; "

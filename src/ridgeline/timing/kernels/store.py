@@ -141,6 +141,11 @@ class Store:
         """Whether any chip has a table of this backend and format."""
         return any(key[2:] == (backend, format) for key in self._raw)
 
+    def backends(self, scope: str, target: str, format: str) -> dict[str, int]:
+        """Rows behind each backend with an entry at one place for one format."""
+        return {key[2]: int(raw["rows"]) for key, raw in self._raw.items()
+                if (key[0], key[1], key[3]) == (scope, target, format)}
+
     def get(self, key: Key) -> Entry | None:
         """The entry with exactly this key."""
         if key not in self._raw:

@@ -130,3 +130,12 @@ def test_the_locks_hold_every_declared_dependency():
         for requirement in wanted:
             name = requirement.split(">")[0].split("=")[0].split("[")[0].strip().replace("_", "-")
             assert name == "ridgeline" or name.lower() in pinned, f"{name} is not in {lock}"
+
+
+def test_readme_examples_are_found_in_console_blocks_only():
+    import runpy
+
+    commands = runpy.run_path(str(REPOSITORY / ".ci" / "readme_examples.py"))["commands"]
+    page = ("```console\n$ ridgeline fit X \\\n    --on Y\noutput\n$ ls\n$ make demo\n```\n"
+            "```python\n$ ridgeline nope\n```\n")
+    assert commands(page) == ["ridgeline fit X --on Y", "make demo"]

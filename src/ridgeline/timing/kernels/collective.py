@@ -91,6 +91,13 @@ def _shipped_curves() -> tuple[Curve, ...]:
     return curves_of(shipped())
 
 
+@functools.lru_cache(maxsize=4096)
+def _shipped_correction(case: Case) -> tuple[Array, bool]:
+    """Blended curve of a case and whether it has one of its own; a sweep asks again and again."""
+    curves = _shipped_curves()
+    return correction(case, curves), any(case == c.case for c in curves)
+
+
 def find_constants(table: Mapping[str, Mapping[str, float]], where: Fabric,
                    name: str) -> tuple[Mapping[str, float], Distance]:
     """Constants of a library or engine on this machine, or the nearest pooled ones.
@@ -205,17 +212,24 @@ def settled_version(content: Content, where: Fabric, backend: str, version: str)
     return max(here or keys, key=_version_order, default="").rsplit("|", 1)[-1]
 
 
-def corrected(content: Content, curves: Sequence[Curve], where: Fabric, op: str, backend: str,
-              version: str, bytes: Array, group: Array, seconds: Array, nodes: float = 1.0,
-              network: str = "") -> tuple[Array, bool]:
-    """Times bent by the correction curves, and whether every group has a curve of its own."""
+def corrected(content: Content, curves: Sequence[Curve] | None, where: Fabric, op: str,
+              backend: str, version: str, bytes: Array, group: Array, seconds: Array,
+              nodes: float = 1.0, network: str = "") -> tuple[Array, bool]:
+    """Times bent by the correction curves, and whether every group has a curve of its own.
+
+    `curves` are None for the shipped ones.
+    """
     version = settled_version(content, where, backend, version)
     out, own = seconds.copy(), True
     for n in np.unique(group):
         case = case_of(where, op, backend, version, n, nodes, network)
         picked = group == n
-        out[picked] *= np.exp(evaluate(correction(case, curves), bytes[picked]))
-        own = own and any(case == c.case for c in curves)
+        if curves is None:
+            blended, known = _shipped_correction(case)
+        else:
+            blended, known = correction(case, curves), any(case == c.case for c in curves)
+        out[picked] *= np.exp(evaluate(blended, bytes[picked]))
+        own = own and known
     return out, own
 
 
@@ -256,7 +270,7 @@ def collective_time(chip: Chip, *, op: str, bytes: ArrayLike, group: ArrayLike, 
     size, ranks = np.broadcast_arrays(np.asarray(bytes, float), np.asarray(group, float))
     check_ranges(size, ranks, nodes, cross_domain_link)
     data = content or shipped()
-    curves = curves_of(data) if content else _shipped_curves()
+    curves = curves_of(data) if content else None
     where = fabric(chip, link)
     inside = np.maximum(ranks.ravel() / nodes, 1.0)
     flat = size.ravel()

@@ -18,6 +18,7 @@ Sources: own derivation; constants fitted to DeepEP timings published with NVIDI
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -99,11 +100,12 @@ class Exchange:
     distance: Distance
 
 
-def find_exchange(content: Mapping[str, Any], chip: Chip, mode: str, phase: str) -> Exchange:
+def find_exchange(content: Mapping[str, Any], chip: str, architecture: str, mode: str,
+                  phase: str) -> Exchange:
     """Constants of a chip, its architecture, or all chips, with the interval of that distance."""
     table = content["exchange"]
     targets: tuple[tuple[str, Distance], ...] = (
-        (calibration_name(chip.name), "table"), (family_of(chip.architecture), "architecture"),
+        (calibration_name(chip), "table"), (family_of(architecture), "architecture"),
         ("*", "pooled"))
     for target, distance in targets:
         found = table["constants"].get(f"{target}|{mode}|{phase}")
@@ -177,7 +179,8 @@ def expert_all_to_all_time(chip: Chip, *, tokens: ArrayLike, hidden: ArrayLike,
     wanted = PHASES if phase == "both" else (phase,)
     for one in wanted:
         bits = bits_dispatch if one == "dispatch" else bits_combine
-        found = find_exchange(content or _shipped(), chip, mode, one)
+        found = (find_exchange(content, chip.name, chip.architecture, mode, one) if content
+                 else _shipped_exchange(chip.name, chip.architecture, mode, one))
         part = phase_seconds(found, mode, {**case, "bits": np.asarray(bits)}, inside, outside)
         # Widths of a sum of two like terms: their errors go together, so the wider one stands.
         wide = found.spread(part)
@@ -187,10 +190,11 @@ def expert_all_to_all_time(chip: Chip, *, tokens: ArrayLike, hidden: ArrayLike,
     return KernelTime(total.reshape(shape), spread.reshape((*shape, 4)), distance)
 
 
-def _shipped() -> Mapping[str, Any]:
+@functools.cache
+def _shipped_exchange(chip: str, architecture: str, mode: str, phase: str) -> Exchange:
     from ridgeline.timing.kernels.collective import shipped
 
-    return shipped()
+    return find_exchange(shipped(), chip, architecture, mode, phase)
 
 
 def _cases(**sizes: ArrayLike) -> tuple[dict[str, Array], tuple[int, ...]]:

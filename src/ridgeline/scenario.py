@@ -19,7 +19,11 @@ from ridgeline.deployment import Deployment
 from ridgeline.errors import BadInput, UnknownName
 from ridgeline.quantity import parse_number
 
-__all__ = ["Scenario", "Training", "Workload", "read_scenario", "write_scenario"]
+__all__ = ["AUTO", "Scenario", "Training", "Workload", "read_scenario", "write_scenario"]
+
+
+# Tensor-parallel degree of a scenario that leaves the choice to us (see questions.resolve).
+AUTO = 0
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Scenario:
 
     model: str
     machine: str
-    deployment: Deployment = field(default_factory=Deployment)
+    deployment: Deployment = field(default_factory=lambda: Deployment(tp=AUTO))
     workload: Workload = field(default_factory=Workload)
     training: Training = field(default_factory=Training)
 
@@ -85,12 +89,15 @@ class Scenario:
         for name in ("model", "machine"):
             if not isinstance(flat.get(name), str) or not flat[name].strip():
                 raise BadInput(f"a scenario needs a {name}, for instance "
-                               + ("model = 'Llama-3.1-70B'" if name == "model"
-                                  else "machine = '8xH100-SXM'"))
-        sections = {name: kind(**{f.name: _checked(f.name, flat[f.name], kind)
-                                  for f in dataclasses.fields(kind) if f.name in flat})
+                               + ("Llama-3.1-70B" if name == "model"
+                                  else "machine = '8xH100-SXM' (--on 8xH100-SXM)"))
+        sections = {name: {f.name: _checked(f.name, flat[f.name], kind)
+                           for f in dataclasses.fields(kind) if f.name in flat}
                     for name, kind in _SECTIONS.items()}
-        return cls(model=flat["model"], machine=flat["machine"], **sections)
+        if "attention_dp" not in sections["deployment"]:
+            sections["deployment"].setdefault("tp", AUTO)
+        return cls(model=flat["model"], machine=flat["machine"],
+                   **{name: kind(**sections[name]) for name, kind in _SECTIONS.items()})
 
     @classmethod
     def from_query(cls, text: str) -> Scenario:
@@ -118,8 +125,10 @@ class Scenario:
 
     def _written(self) -> dict[str, dict[str, Any]]:
         parts: dict[str, dict[str, Any]] = {"": {"model": self.model, "machine": self.machine}}
+        start = {**{name: kind() for name, kind in _SECTIONS.items()},
+                 "deployment": Deployment(tp=AUTO)}
         for name, kind in _SECTIONS.items():
-            section, default = getattr(self, name), kind()
+            section, default = getattr(self, name), start[name]
             parts[name] = {f.name: getattr(section, f.name) for f in dataclasses.fields(kind)
                            if getattr(section, f.name) != getattr(default, f.name)}
         return parts

@@ -83,7 +83,7 @@ WRONG = [
     (("estimate", "Llama-3.1-70", "--on", "8xH100-SXM"), "Llama-3.1-70B"),
     (("estimate", "Llama-3.1-70B", "--on", "8xH100-SXM6"), "H100-SXM"),
     (("estimate", "Llama-3.1-70B"), "--on"),
-    (("estimate", "Llama-3.1-70B", "--on", "0xH100"), "at least 1"),
+    (("estimate", "Llama-3.1-70B", "--on", "0xH100"), "from 1 to"),
     (("estimate", "Llama-3.1-70B", "--on", "8xH100", "--tp", "3"), "tp"),
     (("estimate", "Llama-3.1-70B", "--on", "8xH100", "--tp", "16"), "16"),
     (("estimate", "Llama-3.1-70B", "--on", "8xH100", "--tp", "-1"), "tp"),

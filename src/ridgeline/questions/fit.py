@@ -14,7 +14,7 @@ from ridgeline.questions.answer import Answer, Cell, Table, Value, levers_table
 from ridgeline.questions.performance import deployed_of
 from ridgeline.questions.resolve import Resolved, resolve
 from ridgeline.report.figure import Axis, Bar, Figure
-from ridgeline.scenario import Scenario
+from ridgeline.scenario import AUTO, Scenario
 from ridgeline.serving.deployed import Deployed
 
 __all__ = ["fit", "shortfall"]
@@ -134,7 +134,8 @@ def _memory_table(foot: Footprint) -> Table:
 def _at_chips(resolved: Resolved, chips: int) -> Resolved | None:
     """The same scenario on another number of chips with everything else left to us."""
     scenario = resolved.scenario
-    blank = dataclasses.replace(scenario.deployment, tp=1, pp=1, ep=1, dp=1, cp=1, attention_dp=1)
+    blank = dataclasses.replace(scenario.deployment, tp=AUTO, pp=1, ep=1, dp=1, cp=1,
+                                attention_dp=1)
     machine = f"{chips}x{resolved.cluster.chip.name}"
     try:
         return resolve(dataclasses.replace(scenario, machine=machine, deployment=blank))

@@ -10,7 +10,7 @@ from ridgeline.deployment.operands import Formats, settle_formats
 from ridgeline.errors import BadInput
 from ridgeline.machine import Cluster
 from ridgeline.model.architecture import Architecture
-from ridgeline.scenario import Scenario
+from ridgeline.scenario import AUTO, Scenario
 
 __all__ = ["Resolved", "resolve"]
 
@@ -55,42 +55,45 @@ def resolve(scenario: Scenario) -> Resolved:
 
 
 def complete(deployment: Deployment, architecture: Architecture, cluster: Cluster) -> Deployment:
-    """Fill in degrees the user left at 1 so that all chips work.
+    """Fill in what the user left open, so that all chips work.
 
-    With no degree given, the chips of a scale-up domain share the model by tensor parallelism (as
-    far as its heads divide), stages span domains, and copies take what is left. With some degrees
-    given, copies of the replica fill the machine.
+    Without a tensor-parallel degree, the chips of a scale-up domain share the model as far as its
+    rules allow; without a number of replicas, they fill the machine.
 
     Raises:
         BadInput: the replica does not divide the machine.
     """
-    given = deployment.chips_per_replica
-    if deployment.chips > cluster.n_chips:
-        raise BadInput(f"the deployment needs {deployment.chips} chips "
-                       f"and the machine has {cluster.n_chips}")
-    if deployment.chips == cluster.n_chips:
-        return deployment
-    if given == 1 and deployment.dp == 1:
+    if deployment.tp == AUTO:
         deployment = widest(deployment, architecture, cluster)
-        given = deployment.tp
-    if cluster.n_chips % given:
-        raise BadInput(f"a replica of {given} chips does not divide the machine's "
-                       f"{cluster.n_chips}; give tp, pp or dp that do")
+    replica, total = deployment.chips_per_replica, cluster.n_chips
+    if deployment.chips > total:
+        raise BadInput(f"the deployment needs {deployment.chips} chips "
+                       f"and the machine has {total}")
+    if total % replica:
+        raise BadInput(f"a replica of {replica} chips does not divide the machine's {total}; "
+                       "give tp, pp or dp that do")
     if deployment.dp == 1:
-        return dataclasses.replace(deployment, dp=cluster.n_chips // given)
-    raise BadInput(f"tp, pp, cp, attention_dp and dp use {deployment.chips} of the machine's "
-                   f"{cluster.n_chips} chips; leave dp out to fill it")
+        return dataclasses.replace(deployment, dp=total // replica)
+    if deployment.chips < total:
+        raise BadInput(f"tp, pp, cp, attention_dp and dp use {deployment.chips} of the machine's "
+                       f"{total} chips; leave dp out to fill it")
+    return deployment
 
 
 def widest(deployment: Deployment, architecture: Architecture, cluster: Cluster) -> Deployment:
-    """The deployment with the largest tensor parallelism inside a domain that breaks no rule."""
+    """The deployment with the largest tensor parallelism inside a domain that breaks no rule.
+
+    When none is free of broken rules, the one without tensor parallelism, whose rules then tell.
+    """
     from ridgeline.deployment.rules import broken_rules
 
-    most = min(cluster.n_chips, cluster.domain_size)
-    for tp in range(most, 1, -1):
-        if cluster.n_chips % tp:
+    others = deployment.pp * deployment.cp * deployment.dp
+    room = max(1, cluster.n_chips // others)
+    for tp in range(min(room, cluster.domain_size), 1, -1):
+        if room % tp:
             continue
-        plan = dataclasses.replace(deployment, tp=tp, dp=cluster.n_chips // tp)
-        if not broken_rules(architecture, plan, cluster):
-            return plan
-    return deployment
+        copies = room // tp if deployment.dp == 1 else deployment.dp
+        plan = dataclasses.replace(deployment, tp=tp, dp=copies)
+        if plan.chips == cluster.n_chips and not broken_rules(architecture, plan, cluster):
+            return dataclasses.replace(deployment, tp=tp)
+    return dataclasses.replace(deployment, tp=1)

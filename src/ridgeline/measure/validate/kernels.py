@@ -98,6 +98,11 @@ def groups(table: Table, by: Sequence[str]) -> Iterator[tuple[dict[str, Any], Ar
         yield {c: table.columns[c][where[0]] for c in by}, where
 
 
+def _named(names: Mapping[str, str], name: str) -> str:
+    """What the package calls something, or the name itself."""
+    return names[name] if name in names else name
+
+
 def _gemm(at: Labels, c: Columns) -> KernelTime:
     from ridgeline.timing.kernels.gemm import gemm_time
 
@@ -200,11 +205,11 @@ def _linear(at: Labels, c: Columns) -> KernelTime:
     from ridgeline.timing.kernels.linear_attention import linear_attention_time
 
     return linear_attention_time(
-        chip_named(at["gpu"]), phase=_PHASES.get(at["phase"], at["phase"]), batch=c["batch"],
+        chip_named(at["gpu"]), phase=_named(_PHASES, at["phase"]), batch=c["batch"],
         new_tokens=c["seq_len"], k_heads=c["k_heads"], v_heads=c["v_heads"], k_dim=c["k_dim"],
         v_dim=c["v_dim"], conv_kernel=c["d_conv"],
         part="convolution" if "conv1d" in at["kernel"] else "scan",
-        rule=_RULES.get(at["op"], at["op"]), backend=at["backend"], kernel=at["kernel"],
+        rule=_named(_RULES, at["op"]), backend=at["backend"], kernel=at["kernel"],
         version=at["version"], warm=True)
 
 
@@ -216,10 +221,10 @@ def _collective(at: Labels, c: Columns) -> KernelTime:
     group, nodes = int(at["n_gpus"]), int(at["n_gpus"] // max(at["gpus_per_node"], 1))
     place = machine_of(at["gpu"], group)
     return collective_time(
-        chip_named(at["gpu"]), op=_OP.get(at["op"]) or at["op"], bytes=c["bytes"], group=group,
+        chip_named(at["gpu"]), op=_named(_OP, at["op"]), bytes=c["bytes"], group=group,
         link=Link(place.link, place.bandwidth, 0.0), nodes=nodes,
         cross_domain_link=VIDUR_NETWORK if nodes > 1 else None,
-        backend=_BACKEND.get(at["kernel"]) or at["kernel"], version=at["version"],
+        backend=_named(_BACKEND, at["kernel"]), version=at["version"],
         format=_plain(at["dtype"]))
 
 
@@ -242,10 +247,10 @@ def _elementwise(at: Labels, c: Columns) -> KernelTime:
     from ridgeline.measure.fit.elementwise import BACKENDS, KINDS
     from ridgeline.timing.kernels.elementwise import BYTES, elementwise_time
 
-    kind = KINDS.get(at["op"], at["op"])
+    kind = _named(KINDS, at["op"])
     return elementwise_time(
         chip_named(at["gpu"]), bytes=c["rows"] * c["width"] * BYTES.get(kind, 6.0), kind=kind,
-        rows=c["rows"], width=c["width"], backend=BACKENDS.get(at["source"], at["source"]),
+        rows=c["rows"], width=c["width"], backend=_named(BACKENDS, at["source"]),
         warm=True)
 
 

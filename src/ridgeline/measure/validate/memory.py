@@ -134,8 +134,10 @@ def _peft(row: dict[str, Any]) -> Peak:
         trained += 2.0 * architecture.vocab_size * architecture.d_model
     full = "Full" in kind
     devices = int(row["n_gpus"] or 1) if full else 1
+    # On one device the script trains with plain AdamW: no master copy.
     run = TrainingRun(int(row["batch_seqs"]), _tokens(row), zero_stage=3 if full else 0,
-                      dp=devices, trainable=None if full else trained, sequence_parallel=False)
+                      dp=devices, trainable=None if full else trained, sequence_parallel=False,
+                      optimizer="adamw" if devices > 1 else "adamw_fp32")
     one = training_peak(architecture, Deployment(), run, framework="deepspeed_peft",
                         formats=WeightFormats(bits, bits, 16.0))
     if "sum over" not in row["quantity"]:
@@ -180,7 +182,7 @@ def _megatron(row: dict[str, Any]) -> Peak:
     found = re.search(r"layers (\d+)", row["config"])
     layers = int(found[1]) if found else _layers(row, hidden)
     run = TrainingRun(mbs, _tokens(row), n_microbatches=max(1, gbs // dp // mbs), zero_stage=1,
-                      dp=dp, sequence_parallel=False)
+                      dp=dp, sequence_parallel=False, flash_attention=False)
     return training_peak(_gpt(hidden, layers), Deployment(tp=tp, pp=pp), run,
                          framework="megatron_deepspeed")
 

@@ -25,8 +25,9 @@ def predict(table: Table, advance: Advance) -> Predictions:
         named = look_up(row["name"]).config
         wanted = str(own[0]) if own else named or row["config_file"] or row["name"]
         architecture = load_architecture(wanted)
+        # Publishers round their active counts, each by a rule of its own: no interval for those.
         return {"total_params": _exact(architecture.checkpoint_params),
-                "active_params": _exact(architecture.active_params)}
+                "active_params": Interval(float(architecture.active_params))}
 
     return each_row(table, advance, answer)
 

@@ -100,7 +100,7 @@ def groups(table: Table, by: Sequence[str]) -> Iterator[tuple[dict[str, Any], Ar
 
 def _named(names: Mapping[str, str], name: str) -> str:
     """What the package calls something, or the name itself."""
-    return names[name] if name in names else name
+    return names.get(name, name)
 
 
 def _gemm(at: Labels, c: Columns) -> KernelTime:

@@ -191,8 +191,8 @@ def _layers(row: dict[str, Any], hidden: int) -> int:
     """Layers of a GPT of this width and size: 12 hidden^2 parameters each."""
     if row["params_b"] is None:
         raise BadInput("the row says neither its layers nor its parameters")
-    return max(1, round((row["params_b"] * 1e9 - _MEGATRON_VOCABULARY * hidden)
-                        / (12 * hidden**2)))
+    matrices = float(row["params_b"]) * 1e9 - _MEGATRON_VOCABULARY * hidden
+    return max(1, round(matrices / (12 * hidden**2)))
 
 
 def _gpt(hidden: int, layers: int) -> Architecture:

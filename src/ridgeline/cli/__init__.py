@@ -21,6 +21,8 @@ COMMANDS = {
                  "How fast? TTFT, TPOT, throughput, what bounds it, what would help."),
     "roofline": ("ridgeline.cli.roofline", "roofline",
                  "Why? Every op against the roofs, or one matmul's critical batch."),
+    "scale": ("ridgeline.cli.scale", "scale",
+              "How large, how long? Scaling laws, serving-aware optimum, trends."),
     "catalog": ("ridgeline.cli.catalog", "catalog_command",
                 "Chips, models, links, memory tiers, prices, engines and formats."),
     "validate": ("ridgeline.cli.validate", "validate_command",

@@ -1,0 +1,1 @@
+"""Training: step time, run plan, scaling laws, lifecycle and trends."""

@@ -81,7 +81,14 @@ def module_rows(rows: Rows, chips: Mapping[str, Chip]) -> Measured:
     flags = flagged(MODULE, cases, seconds, np.char.add(rows["gpu"].astype(str), fields["op"]),
                     tables)
     return Measured(cases, seconds, rows["gpu"].astype(str), rows["backend"].astype(str), fields,
-                    {}, group_ids(cases["d_model"], cases["index_heads"], rows["heads"]), flags)
+                    {}, _groups(cases), flags)
+
+
+def _groups(cases: Rows) -> NDArray[Any]:
+    """What is held out together: a geometry; of a part measured at one geometry only, a batch."""
+    alone = cases["projections"] == 0
+    return group_ids(cases["d_model"], cases["index_heads"], cases["heads"], alone,
+                     np.where(alone, cases["batch"], 0.0))
 
 
 def _by_kind(columns: tuple[NDArray[Any], ...], make: Any) -> dict[str, NDArray[Any]]:
@@ -97,7 +104,7 @@ def fit_module(rows: Rows, chips: Mapping[str, Chip]) -> tuple[dict[str, Any], R
     return fit_family(MODULE, module_rows(rows, chips), chips)
 
 
-def compact(rows: Rows, most: int = 4200) -> dict[str, NDArray[Any]]:
+def compact(rows: Rows, most: int = 3200) -> dict[str, NDArray[Any]]:
     """The rows a calibration needs: at most `most` of each (chip, backend), times to 3 digits."""
     units = group_ids(rows["gpu"], rows["backend"])
     parts = [thin({"at": np.flatnonzero(units == u)}, most)["at"] for u in np.unique(units)]

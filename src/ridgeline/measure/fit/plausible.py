@@ -52,7 +52,7 @@ def spread_flags(flags: NDArray[Any], collections: NDArray[Any]) -> NDArray[Any]
     A collector that measured one number format wrongly measured the others of the same kernel with
     the same code.
     """
-    out = flags.copy()
+    out = flags.astype(f"U{_FLAG_LENGTH}")
     for collection in np.unique(collections[flags != ""]):
         mine = collections == collection
         reason = flags[mine & (flags != "")][0]

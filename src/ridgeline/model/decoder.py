@@ -28,7 +28,7 @@ from ridgeline.model.parts import (
 )
 from ridgeline.model.tensors import linear, norm
 
-WIDTH = ("hidden_size", "n_embd", "d_model", "dim", "model_dim")
+WIDTH = ("hidden_size", "n_embd", "n_embed", "d_model", "dim", "model_dim")
 LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "kv_n_heads",

@@ -24,7 +24,24 @@ def checkpoint_extras(outer: Fields, f: Fields, arch: Architecture) -> tuple[Che
         f: the text model's fields.
         arch: the architecture, with its prediction layers.
     """
-    return (*_buffers(f, arch), *_fp8_scales(outer, arch))
+    return (*_buffers(f, arch), *_left_out(f, arch), *_fp8_scales(outer, arch))
+
+
+def _left_out(f: Fields, arch: Architecture) -> tuple[CheckpointExtra, ...]:
+    """Buffers that some published counts leave out although the model has them (negative)."""
+    kind = f.text("model_type")
+    if kind.startswith("gemma4"):
+        names = ("layer_scalar", "vision.standardize")
+        held = sum(w.elements * n for w, n in (*arch.weights(), *((v, 1) for v in arch.vision))
+                   if w.name in names)
+        return (CheckpointExtra("layer and standardisation buffers, not counted", -held,
+                                likely=False),)
+    if kind == "nemotron_h":
+        main = sum(w.elements * n for w, n in arch.weights() if w.name == "router.bias")
+        own = sum(w.elements for w in arch.mtp if w.name == "router.bias")
+        return tuple(CheckpointExtra(f"router correction biases{of}, not counted", -held)
+                     for of, held in (("", main), (" of prediction layers", own)) if held)
+    return ()
 
 
 def _buffers(f: Fields, arch: Architecture) -> tuple[CheckpointExtra, ...]:

@@ -40,16 +40,17 @@ from ridgeline.model.tensors import linear, norm
 def plain_with_mtp(f: Fields, name: str) -> Architecture:
     """DeepSeek V3, GLM-4.5 and their kin: a generic stack, then prediction layers.
 
-    Their files repeat embedding and head inside each prediction layer; GLM-4.7-Flash has one
-    prediction layer that its config does not name.
+    Their files repeat embedding and head inside each prediction layer, except GLM-5's;
+    GLM-4.7-Flash has one prediction layer that its config does not name.
     """
     arch = generic(f, name, STYLES[f.text("model_type")])
     unnamed = 1 if f.text("model_type") == "glm4_moe_lite" else 0
     layers = f.count("num_nextn_predict_layers", default=unnamed, low=0, high=100)
     if not layers:
         return arch
+    repeated = 0 if f.text("model_type") == "glm_moe_dsa" else arch.vocab_size
     last = arch.blocks[-1][0]
-    return replace(arch, mtp=mtp_block(last, arch.d_model, layers, repeats_ends=arch.vocab_size))
+    return replace(arch, mtp=mtp_block(last, arch.d_model, layers, repeats_ends=repeated))
 
 
 def qwen1(f: Fields, name: str) -> Architecture:

@@ -87,13 +87,10 @@ def op_table(resolved: Resolved, phase: str, *, ideal: bool = False, most: int =
         row = _row(item)
         rank = float(item.lower)
         if not ideal:
-            rank = float(replica.timer([item.op]))
-            row.insert(5, rank)
+            rank = row[6] = float(replica.timer([item.op]))
         rows.append((rank, row))
     if not ideal:
-        columns = {k: v for name, unit in _COLUMNS.items()
-                   for k, v in ((("time", "s"), (name, unit)) if name == "lower"
-                                else ((name, unit),))}
+        columns = {("time" if name == "upper" else name): unit for name, unit in _COLUMNS.items()}
     rows.sort(key=lambda pair: -pair[0])
     return Table.of(phase, columns, [row for _, row in rows[:most]],
                     title=f"{phase.capitalize()}, ops of one device"

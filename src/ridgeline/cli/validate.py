@@ -136,11 +136,17 @@ def _print(reports: Sequence[FileReport]) -> None:
                       f"rows, {share:.1%} predicted", soft_wrap=True)
         if any(group.n for group in report.groups):
             console.print(_table(report))
-        for note, count in report.notes.items():
-            console.print(f"  {count:,} rows: {note}", markup=False)
-        for reason, count in Counter(u.reason for u in report.unanswered).most_common(5):
-            console.print(f"  {count:,} not answered: {reason}", markup=False)
+        _print_counts(console, Counter(report.notes), "rows:")
+        _print_counts(console, Counter(u.reason for u in report.unanswered), "not answered:")
         console.print()
+
+
+def _print_counts(console: Any, counts: Any, what: str, most: int = 5) -> None:
+    """The commonest remarks with how many rows each is about, and how many more there are."""
+    for text, count in counts.most_common(most):
+        console.print(f"  {count:,} {what} {text}", markup=False)
+    if len(counts) > most:
+        console.print(f"  and {len(counts) - most} more remarks (see --json)", markup=False)
 
 
 def _table(report: FileReport) -> Any:

@@ -53,8 +53,8 @@ def test_one_call_for_each_machine_and_rows_go_back_to_their_place(table, calls)
 
 def test_notes_reach_the_report(table, calls):
     report = validate_table(table)
-    assert report.notes == {"borrowed": 1}
-    assert report.to_dict()["notes"] == [{"note": "borrowed", "rows": 1}]
+    assert report.notes == {"B200-SXM vllm: borrowed": 1}
+    assert report.to_dict()["notes"] == [{"note": "B200-SXM vllm: borrowed", "rows": 1}]
     assert report.predicted == 3 and len(report.unanswered) == 2
 
 
@@ -67,7 +67,8 @@ def test_groups_cover_every_row_once(table):
 
 # Kind of table -> median error in sample that only a slip in units or columns would exceed.
 WIRED = {"attention_prefill": 10, "attention_decode": 10, "collective": 10, "ep_a2a": 10,
-         "gemm": 8, "grouped_gemm": 20, "elementwise": 8, "quantize": 8}
+         "gemm": 8, "grouped_gemm": 20, "elementwise": 8, "quantize": 8,
+         "mla": 8, "mla_bmm": 8, "linear_attention": 8}
 
 
 @pytest.mark.parametrize("kind", WIRED)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Labels = Mapping[str, Any]
 Columns = Mapping[str, Any]
 
+_PLACE = ("gpu", "backend", "kernel")
 # Cards the measurements name by how they are linked; the catalog knows the card itself.
 _CARDS = {"A100-PCIE-PAIRNVLINK": "A100-PCIe-80GB", "H100-PCIE-PAIRNVLINK": "H100-PCIe"}
 
@@ -75,7 +76,9 @@ def predict(table: Table, advance: Advance) -> Predictions:
             prediction.refuse(where, nothing)
         else:
             prediction.put(where, time.seconds, *time.interval(0.8), *time.interval(0.95))
-            prediction.remark(time.note, len(where))
+            if time.note:
+                place = " ".join(str(labels[c]) for c in _PLACE if c in labels)
+                prediction.remark(f"{place}: {time.note}", len(where))
         advance(len(where))
     return {"time": prediction}
 

@@ -121,7 +121,7 @@ def _one(report: FileReport) -> Iterator[str]:
         yield ("| group | metric | rows | median APE | p90 APE | bias | in 80 % | in 95 % |\n"
                "| --- | --- | --: | --: | --: | --: | --: | --: |\n")
         yield from (_line(g) for g in scored)
-    for note, rows in report.notes.items():
+    for note, rows in Counter(report.notes).most_common(8):
         yield f"\n- {rows:,} rows: {note}"
     for reason, count in Counter(u.reason for u in report.unanswered).most_common(8):
         yield f"\n- {count:,} not answered: {reason}"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ridgeline.machine.chip import Chip
-from ridgeline.measure.fit.attention import compact, decode_rows, fit_decode, prefill_rows
-from ridgeline.measure.fit.family import fit_unit, held_out
+from ridgeline.measure.fit.attention import compact, decode_rows, prefill_rows
+from ridgeline.measure.fit.family import fit_family, fit_unit, held_out
 from ridgeline.measure.fit.fitting import Training
 from ridgeline.measure.fit.plausible import rank_correlation, spread_flags, table_flags
 from ridgeline.timing.kernels.attention import (
@@ -73,8 +73,8 @@ def test_held_out_rows_are_predicted_without_their_geometry():
 
 def test_same_rows_same_content_and_it_predicts():
     rows = made_rows()
-    content, report = fit_decode(rows, CHIPS)
-    assert fit_decode(rows, CHIPS)[0] == content
+    content, report = fit_family(DECODE, decode_rows(rows, CHIPS), CHIPS, QUICK)
+    assert fit_family(DECODE, decode_rows(rows, CHIPS), CHIPS, QUICK)[0] == content
     store = Store(content)
     time = decode_attention_time(H100, batch=64.0, kv_len=16384.0, q_heads=32.0, kv_heads=8.0,
                                  head_dim=128.0, warm=True, store=store)

@@ -78,7 +78,7 @@ def test_absorption_reads_its_weights(name):
     time = mla_bmm_time(chip, tokens=tokens, heads=128.0, k=128.0, n=512.0).seconds
     least = 128 * (128 * 512 * 2 + 2 * tokens * 640) / chip.memory_bandwidth
     assert (time >= 0.9999 * least).all()
-    assert (np.diff(time) > 0).all()
+    assert (time[1:] > 0.9 * time[:-1]).all() and (time[2:] > 1.5 * time[:-2]).all()
 
 
 def test_bad_input():

@@ -18,7 +18,7 @@ HOST_FLOOR = 60e-6
 _HOST_RATIO = 3.0
 _PHYSICS_SHARE = 0.05              # rows below the floor that noise and clocks may explain
 _PHYSICS_MARGIN = 0.97
-_ENOUGH = 100                      # rows that are sure to hold small shapes
+_ENOUGH = 60                       # rows that are sure to hold small shapes
 _FLAG_LENGTH = 160
 _SCALING = 0.3                     # least rank correlation of time with work
 

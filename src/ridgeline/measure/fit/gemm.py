@@ -103,8 +103,8 @@ def _too_fast(table: Measured, key: tuple[str, str, str, str], over: float) -> F
 def _scales(table: Measured) -> bool:
     """Whether ten times the work of large shapes takes at least three times as long."""
     work = np.log(table.rows["m"] * table.rows["n"] * table.rows["k"])
-    large = work > np.log(2.0**37)
-    if np.count_nonzero(large) < 30:
+    large = work > np.log(2.0**36)
+    if np.count_nonzero(large) < 20:
         return True
     slope = float(np.polyfit(work[large], np.log(table.seconds[large]), 1)[0])
     return slope > float(np.log10(3.0))

@@ -246,7 +246,11 @@ def _backend_checks(family: Family, tables: Sequence[Measured], entries: Sequenc
 
 
 def _pools(tables: Sequence[Measured]) -> Iterable[tuple[str, str, list[Measured]]]:
-    """(scope, target, members) of every pooled entry: by architecture, then over all."""
+    """(scope, target, members) of every pooled entry: by architecture, then over all.
+
+    A table whose kernels compute in another format than their name says speaks for itself only.
+    """
+    tables = [t for t in tables if not t.compute]
     keys = sorted({(t.backend, t.format) for t in tables})
     for backend, format in keys:
         same = [t for t in tables if (t.backend, t.format) == (backend, format)]

@@ -39,8 +39,8 @@ def rank_loads(*, tokens: Any, top_k: Any, experts: Any, ep: Any, routing: str) 
     Raises:
         BadInput: an unknown routing, or more choices than experts.
     """
-    cases = np.stack(np.broadcast_arrays(*(np.asarray(v, dtype=float)
-                                           for v in (tokens, top_k, experts, ep))), axis=1)
+    columns = (np.atleast_1d(np.asarray(v, dtype=float)) for v in (tokens, top_k, experts, ep))
+    cases = np.stack(np.broadcast_arrays(*columns), axis=1)
     unique, inverse = np.unique(cases, axis=0, return_inverse=True)
     table = np.array([_one(*map(float, case), routing) for case in unique])
     found: Array = table[inverse.ravel()]

@@ -177,11 +177,15 @@ class Store:
         known = ", ".join(sorted({k[3] for k in self._raw}))
         raise BadInput(f"no {self.family} kernel data for format {formats[0]!r}; there is: {known}")
 
+    def _peculiar(self, key: Key) -> bool:
+        """Whether the kernels compute in another format than their name says."""
+        return bool(self._raw[key].get("extra", {}).get("format"))
+
     def _candidates(self, scope: str, name: str, backend: str, format: str) -> Iterable[Key]:
         yield (scope, name, backend, format)
         yield (scope, name, ANY, format)
         others = sorted(k for k in self._raw if k[:2] == (scope, name) and k[3] == format
-                        and not k[2].endswith(EAGER))
+                        and not k[2].endswith(EAGER) and not self._peculiar(k))
         yield from sorted(others, key=lambda k: -int(self._raw[k]["rows"]))
 
 

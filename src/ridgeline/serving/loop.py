@@ -1,0 +1,256 @@
+"""The simulator's inner loop: one replica's scheduler, step by step, jumping over equal steps.
+
+Each step hands out a budget of tokens: one to every decoding sequence, the rest to the prompt
+under way, then to waiting requests in order. When a sequence needs a KV block and none is free,
+the sequence that joined last gives its blocks back and starts over later (prompt and tokens made
+so far are read again). There is no other notion of a prefill or decode phase (vLLM V1); with
+`MIXED` off, prompts run in steps of their own while decoding waits (SGLang); with `STATIC` on, a
+batch admits nobody from its first decode step until its last sequence is done.
+
+While nobody arrives, joins or leaves, steps differ only by their growing context, along which
+their time is piecewise linear: their sum is taken at once, exactly.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ridgeline.serving import layout as at
+from ridgeline.serving.compiled import compiled
+from ridgeline.serving.loop_parts import (
+    cell,
+    decode_seconds,
+    record_gap,
+    waiting_first,
+    waiting_pop,
+)
+from ridgeline.serving.loop_sequences import (
+    admissible,
+    admit,
+    continue_prompt,
+    finish_due,
+    join_finished_prompts,
+    make_room,
+)
+
+# As seen without a compiler; arrays otherwise.
+Ints = list[int]
+Floats = list[float]
+
+
+@compiled
+def seats(n: Ints) -> int:
+    """How many more sequences may join now."""
+    if n[at.STATIC] and n[at.STARTED]:
+        return 0
+    taken = n[at.RUNNING] + n[at.JOINED] + n[at.PAD] + (1 if n[at.PARTIAL] >= 0 else 0)
+    return n[at.SEQS] - taken
+
+
+@compiled
+def pass_time(n: Ints, x: Floats, trace: Floats, seconds: float, batch: int) -> None:
+    """Advance the clock, the integrals and the timeline."""
+    x[at.NOW] += seconds
+    x[at.BUSY] += seconds
+    x[at.SEQUENCE_SECONDS] += seconds * batch
+    x[at.BLOCK_SECONDS] += seconds * (n[at.TOTAL] - n[at.FREE])
+    if x[at.NOW] < x[at.NEXT_SAMPLE] or n[at.SAMPLE_ROOM] == 0:
+        return
+    if n[at.SAMPLES] == n[at.SAMPLE_ROOM]:      # full: keep every second sample, go on at half rate
+        n[at.SAMPLES] //= 2
+        x[at.PERIOD] *= 2
+        for k in range(n[at.SAMPLES]):
+            for field in range(at.SAMPLE):
+                trace[k * at.SAMPLE + field] = trace[2 * k * at.SAMPLE + field]
+    k = n[at.SAMPLES] * at.SAMPLE
+    trace[k + at.AT], trace[k + at.AT_RUNNING] = x[at.NOW], batch
+    trace[k + at.AT_BLOCKS] = n[at.TOTAL] - n[at.FREE]
+    trace[k + at.AT_TOKENS] = n[at.OUTPUT_TOKENS]
+    n[at.SAMPLES] += 1
+    x[at.NEXT_SAMPLE] = x[at.NOW] + x[at.PERIOD]
+
+
+@compiled
+def count_gaps(n: Ints, x: Floats, slot: Ints, when: Floats, hist: Floats, batch: int) -> None:
+    """Gaps of the tokens of one decode step that ends now."""
+    gap = x[at.NOW] - x[at.SINCE]
+    record_gap(hist, gap, batch - n[at.FRESH])
+    who = n[at.LAST]
+    while n[at.FRESH] > 0 and who >= 0:
+        if slot[who * at.SLOT + at.BEGAN] == n[at.STEP]:
+            request = slot[who * at.SLOT + at.WHO]
+            record_gap(hist, x[at.NOW] - when[request * at.WHEN + at.END], 1)
+            n[at.FRESH] -= 1
+        who = slot[who * at.SLOT + at.BEFORE]
+
+
+@compiled
+def prompt_step(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: Floats,
+                hist: Floats, trace: Floats, key: Floats, queue: Ints) -> bool:
+    """One step that reads prompts, and decodes too when mixed; False when no prompt can be read."""
+    batch = n[at.RUNNING] if n[at.MIXED] else 0
+    budget = n[at.BUDGET] - batch
+    before = n[at.PROMPT_TOKENS]
+    last = before + budget
+    seconds = 0.0
+    if n[at.PARTIAL] >= 0:
+        seconds += continue_prompt(n, x, slot, job, when, key, queue, table, budget)
+    while n[at.PROMPT_TOKENS] < last and n[at.PARTIAL] < 0 and not n[at.PREEMPTED] and seats(n) > 0:
+        who = waiting_first(n, x, job, when, key, queue)
+        left = last - n[at.PROMPT_TOKENS]
+        if who < 0 or not admissible(n, x, job, who, left):
+            break
+        waiting_pop(n, job, key, queue, who)
+        seconds += admit(n, x, slot, job, when, table, who, left)
+    new = n[at.PROMPT_TOKENS] - before
+    if new == 0:
+        return False
+    seconds += table[new + batch] + table[n[at.LOGIT_AT] + batch + n[at.JOINED]]
+    if batch > 0:
+        context = n[at.BASE] / batch + n[at.STEP] + 1
+        seconds += decode_seconds(n, table, batch, context)
+    pass_time(n, x, trace, seconds, batch)
+    n[at.STEPS] += 1
+    if n[at.MIXED]:
+        if batch > 0:
+            record_gap(hist, x[at.NOW] - x[at.SINCE], batch)
+            n[at.OUTPUT_TOKENS] += batch
+        n[at.STEP] += 1
+        x[at.SINCE] = x[at.NOW]
+    join_finished_prompts(n, x, slot, job, when, hist)
+    finish_due(n, x, slot, job, when)
+    return True
+
+
+@compiled
+def steps_with_blocks(n: Ints, steps: int) -> int:
+    """How many decode steps the free blocks allow, at most `steps`; the first one has its own."""
+    block, running = n[at.BLOCK], n[at.RUNNING]
+    if (steps - 1 + block - 1) // block * running <= n[at.FREE]:
+        return steps
+    cycles = n[at.FREE] // running
+    free = n[at.FREE] - cycles * running
+    allowed = 1 + cycles * block
+    for k in range(block):
+        free -= n[at.PHASE + (n[at.STEP] + 2 + k) % block]
+        if free < 0:
+            break
+        allowed += 1
+    return min(steps, allowed)
+
+
+@compiled
+def take_blocks(n: Ints, steps: int) -> None:
+    """Take the blocks that all but the first of so many decode steps need."""
+    cycles, rest = (steps - 1) // n[at.BLOCK], (steps - 1) % n[at.BLOCK]
+    n[at.FREE] -= cycles * n[at.RUNNING]
+    for k in range(rest):
+        n[at.FREE] -= n[at.PHASE + (n[at.STEP] + 2 + k) % n[at.BLOCK]]
+
+
+@compiled
+def alike_steps(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, key: Floats,
+                queue: Ints, alone: bool) -> tuple[int, float]:
+    """Decode steps until the batch may change, and the time from which the next step may differ."""
+    if n[at.PREEMPTED] or alone:
+        return 1, x[at.UNTIL]
+    limit = x[at.UNTIL]
+    if n[at.HEAD] >= 0 and seats(n) > 0:
+        blocked = waiting_first(n, x, job, when, key, queue) >= 0
+        if n[at.HEAD] >= 0 and (n[at.BY_KEY] or not blocked):
+            limit = min(limit, when[n[at.HEAD] * at.WHEN + at.ARRIVAL])
+    ends = slot[slot[n[at.HEAP_AT]] * at.SLOT + at.ENDS]
+    return steps_with_blocks(n, ends - n[at.STEP]), limit
+
+
+@compiled
+def steps_before(limit: float, first: float, slope: float, most: int) -> int:
+    """Fewest steps of `first`, `first + slope`, ... that last for `limit` [s], at most `most`."""
+    low, high = 1, most
+    while low < high:
+        middle = (low + high) // 2
+        if middle * (first + slope * (middle - 1) / 2) >= limit:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@compiled
+def record_ramp(hist: Floats, first: float, slope: float, steps: int, batch: int) -> None:
+    """Count the gaps of steps that grow by `slope`; short runs count as their middle."""
+    pieces = 1
+    if abs(slope) * (steps - 1) > 0.01 * first:
+        pieces = min(steps, 32)
+    for k in range(pieces):
+        low, high = k * steps // pieces, (k + 1) * steps // pieces
+        record_gap(hist, first + slope * (low + high - 1) / 2, (high - low) * batch)
+
+
+@compiled
+def decode_run(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: Floats,
+               hist: Floats, trace: Floats, key: Floats, queue: Ints) -> None:
+    """All decode-only steps until the batch may change, summed at once."""
+    running = n[at.RUNNING]
+    rows = running + n[at.PAD]
+    # The last token of the batch is not as old as the last step is long.
+    alone = x[at.INTERVAL] > 0 or (
+        not n[at.MIXED] and (x[at.SINCE] != x[at.NOW] or n[at.FRESH] > 0))
+    steps, limit = alike_steps(n, x, slot, job, when, key, queue, alone)
+    context = n[at.BASE] / running + n[at.STEP] + 1
+    flat = table[rows] + table[n[at.LOGIT_AT] + rows]
+    done, total = 0, 0.0
+    while done < steps and x[at.NOW] + total < limit:
+        j = cell(table, n[at.CONTEXT_AT], n[at.CONTEXTS], context + done)
+        knot = n[at.CONTEXT_AT] + j
+        low = n[at.DECODE_AT] + rows * n[at.CONTEXTS] + j
+        slope = (table[low + 1] - table[low]) / (table[knot + 1] - table[knot])
+        first = flat + table[low] + slope * (context + done - table[knot])
+        inside = steps - done
+        if j < n[at.CONTEXTS] - 2:
+            inside = min(inside, int(table[knot + 1] - context - done) + 1)
+        left = limit - x[at.NOW] - total
+        if inside > 1 and inside * (first + slope * (inside - 1) / 2) >= left:
+            inside = steps_before(left, first, slope, inside)
+        total += inside * (first + slope * (inside - 1) / 2)
+        done += inside
+        if not alone:
+            record_ramp(hist, first, slope, inside, running)
+    pass_time(n, x, trace, total, running)
+    if alone:
+        count_gaps(n, x, slot, when, hist, running)
+    take_blocks(n, done)
+    n[at.STEP] += done
+    n[at.STEPS] += done
+    n[at.OUTPUT_TOKENS] += done * running
+    n[at.STARTED] = n[at.STATIC]
+    x[at.SINCE] = x[at.NOW]
+    finish_due(n, x, slot, job, when)
+
+
+@compiled
+def advance(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: Floats,
+            hist: Floats, trace: Floats, key: Floats, queue: Ints) -> None:
+    """Run all steps that begin before `UNTIL`, or until nothing known is left to do."""
+    while True:
+        if (n[at.RUNNING] == 0 and n[at.PARTIAL] < 0
+                and waiting_first(n, x, job, when, key, queue) < 0):
+            head = n[at.HEAD]
+            if head < 0 or when[head * at.WHEN + at.ARRIVAL] >= x[at.UNTIL]:
+                return
+            x[at.NOW] = when[head * at.WHEN + at.ARRIVAL]
+        if x[at.INTERVAL] > 0:
+            departures = math.ceil(x[at.NOW] / x[at.INTERVAL] - 1e-9)
+            x[at.NOW] = departures * x[at.INTERVAL]
+        if x[at.NOW] >= x[at.UNTIL]:
+            return
+        n[at.PREEMPTED] = 0
+        if n[at.MIXED]:
+            make_room(n, x, slot, job, when, key, queue)
+        if not prompt_step(n, x, slot, job, when, table, hist, trace, key, queue):
+            if not n[at.MIXED]:
+                make_room(n, x, slot, job, when, key, queue)
+            if n[at.RUNNING] == 0:
+                x[at.STALLED] = 1.0
+                return
+            decode_run(n, x, slot, job, when, table, hist, trace, key, queue)

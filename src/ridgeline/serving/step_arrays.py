@@ -1,0 +1,58 @@
+"""A StepTable as the flat array that the compiled loop looks up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ridgeline.serving import layout as at
+from ridgeline.serving.scheduler import Scheduler
+from ridgeline.timing.step_table import StepTable
+
+__all__ = ["StepArrays", "flatten_table"]
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class StepArrays:
+    """Step times, flat.
+
+    Attributes:
+        values: everything, one part after another; the first part is by all tokens of a step.
+        places: (offset or size name in `layout`, value) for the state of a replica.
+    """
+
+    values: Array
+    places: tuple[tuple[int, int], ...]
+
+
+def flatten_table(table: StepTable, scheduler: Scheduler) -> StepArrays:
+    """Evaluate the parts that depend on whole numbers at each of them, keep the grids of the rest.
+
+    Exact: between its knots a StepTable is linear, and so are the look-ups of the loop.
+
+    Args:
+        table: step times of the deployment.
+        scheduler: how many tokens and sequences a step can have.
+    """
+    rows = np.arange(scheduler.sequences + 1, dtype=float)
+    most = max(scheduler.token_budget, scheduler.sequences)
+    tokens = table.fixed + table.tokens.at(np.arange(most + 1, dtype=float))
+    logits = table.logits.at(rows)
+    logits[0] = 0.0
+    contexts = np.asarray(table.decode.y, float)
+    grid = np.broadcast_to(rows[:, None], (len(rows), len(contexts)))
+    decode = table.decode.at(grid, np.broadcast_to(contexts[None, :], grid.shape))
+    past, prompts = np.asarray(table.prefill.y, float), np.asarray(table.prefill.values, float)
+    if len(past) == 1:      # no dependence on the past: two equal columns
+        past, prompts = np.array([0.0, 1.0]), np.repeat(prompts, 2, axis=1)
+    parts = [tokens, logits, decode.ravel(), contexts, np.asarray(table.prefill.x, float), past,
+             prompts.ravel()]
+    starts = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
+    places = zip((at.LOGIT_AT, at.DECODE_AT, at.CONTEXT_AT, at.CHUNK_AT, at.PAST_AT, at.PROMPT_AT),
+                 (int(start) for start in starts[1:7]), strict=True)
+    sizes = ((at.CONTEXTS, len(contexts)), (at.CHUNKS, len(parts[4])), (at.PASTS, len(past)))
+    return StepArrays(np.ascontiguousarray(np.concatenate(parts)), (*places, *sizes))

@@ -110,6 +110,15 @@ def test_flagged_tables_only_reproduce_themselves():
     assert [u.entry.backend for u, _ in found] == ["sglang"]
 
 
+def test_latencies_last_as_many_cycles_on_another_chip():
+    slow = entry("H100-SXM", "vllm", [table("a", 0.5)])
+    slow = replace(slow, extra={**slow.extra, "clock": 1.5e9})
+    fast = replace(MADE_UP, clock=3e9)
+    found = ask(fast, store(slow)).seconds
+    assert found == pytest.approx(1e-6 + np.array([1e6, 1e9]) / 4e12 / 0.5)
+    assert ask(MADE_UP, store(slow)).seconds[0] == pytest.approx(2e-6 + 1e6 / 4e12 / 0.5)
+
+
 def test_leaving_a_chip_out():
     assert ask(H100, BOTH, skip=("H100-SXM",)).distance == "architecture"
 

@@ -237,7 +237,8 @@ def _entry(chip: Chip, gpu: str, backend: str, unit: Measured, which: Ints, fitt
             str(part.flags[0])).to_json())
     return Entry("chip", gpu, backend, UNIT_FORMAT, "", {}, fitted.residual, {"table": spread},
                  len(unit.seconds),
-                 extra={"tables": tables, "class": kernel_class(chip), "vendor": chip.vendor})
+                 extra={"tables": tables, "class": kernel_class(chip), "vendor": chip.vendor,
+                        "clock": chip.clock})
 
 
 def _far_spreads(family: Family, store: Store, report: Report, chips: Mapping[str, Chip]
@@ -283,7 +284,8 @@ def _from_afar(family: Family, store: Store, unit: Measured, chip: Chip, backend
         speakers = _speakers(store, chip, backend, wanted, distance)
         if not speakers:
             return None
-        logs = [np.log(u.seconds(family, t, part.cases, len(mine), True)) for u, t in speakers]
+        logs = [np.log(u.seconds(family, t, part.cases, len(mine), True, chip.clock))
+                for u, t in speakers]
         out[mine] = np.exp(np.mean(logs, axis=0))
     return out
 

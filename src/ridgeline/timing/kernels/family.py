@@ -43,12 +43,21 @@ _TENSOR_MEMORY_CORE_RATE = 8e12    # a Blackwell SM below this bf16 rate is a wo
 
 @dataclass(frozen=True)
 class Constant:
-    """One constant of a physical form: where the search starts and its range. All positive."""
+    """One constant of a physical form: where the search starts and its range. All positive.
+
+    Names that end in "_time", and "launch", are latencies: on another chip they are taken to
+    last as many clock cycles as on the chip they were fitted on.
+    """
 
     name: str
     start: float
     low: float
     high: float
+
+    @property
+    def latency(self) -> bool:
+        """Whether it is a time that follows the clock."""
+        return self.name == "launch" or self.name.endswith("_time")
 
 
 @dataclass(frozen=True)
@@ -231,9 +240,13 @@ class Unit:
         allowed = [i for i, t in enumerate(self.tables) if wanted.measured or not t.flag]
         return max(allowed, key=lambda i: wanted.score(self.tables[i]), default=None)
 
-    def seconds(self, family: Family, table: int, cases: Cases, size: int, warm: bool) -> Array:
-        """Times of `size` cases by one table."""
+    def seconds(self, family: Family, table: int, cases: Cases, size: int, warm: bool,
+                clock: float = 0.0) -> Array:
+        """Times of `size` cases by one table, on a chip with that clock (0: the unit's own)."""
+        own = float(self.entry.extra.get("clock", 0.0))
+        stretch = own / clock if own and clock else 1.0
         values = np.array([t.values for t in self.tables])
+        values = values * np.where([c.latency for c in family.constants], stretch, 1.0)
         return bent(family, values, self.entry.residual, cases,
                     np.full(size, table, dtype=np.int64), warm)
 
@@ -322,7 +335,8 @@ def kernel_time(family: Family, chip: Chip, *, backend: str, wanted: Wanted, cas
             for k, v in cases.items()}
     size = int(np.prod(shape, dtype=int))
     found, distance = units_for(store or load(family.name), chip, backend, wanted, skip)
-    logs = [np.log(unit.seconds(family, table, flat, size, warm)) for unit, table in found]
+    logs = [np.log(unit.seconds(family, table, flat, size, warm, chip.clock))
+            for unit, table in found]
     seconds: Array = np.exp(np.mean(logs, axis=0))
     first, table = found[0]
     quantiles = first.entry.spread(distance)(seconds)

@@ -41,6 +41,7 @@ shapes and machines of your own.
 | family | left out | rows | median APE | p90 APE | bias | in 80 % |
 | --- | --- | --: | --: | --: | --: | --: |
 """
+_ORDER = {"table": 0, "backend": 1, "architecture": 2, "pooled": 3}
 _SIMPLER = """
 ## What calibration buys
 
@@ -75,7 +76,7 @@ def _held_out() -> Iterator[str]:
         return
     yield _HELD_OUT
     for family, splits in sorted(json.loads(text).items()):
-        for name, e in splits.items():
+        for name, e in sorted(splits.items(), key=lambda item: _ORDER.get(item[0], 9)):
             if isinstance(e, dict) and "median_ape_pct" in e:
                 inside = e.get("coverage80_pct")
                 yield (f"| {family} | {name} | {e['n']:,} | {e['median_ape_pct']:.1f} % | "

@@ -1,0 +1,24 @@
+import json
+
+from ridgeline.measure.validate.page import accuracy_page
+from ridgeline.measure.validate.run import validate_files
+from ridgeline.timing.constants import ENVIRONMENT
+from ridgeline.truth_data import shipped_file
+
+
+def test_page_holds_every_table_and_the_held_out_errors(tmp_path, monkeypatch):
+    (tmp_path / "accuracy.json").write_text(json.dumps({"gemm": {
+        "pooled": {"n": 10, "median_ape_pct": 17.6, "p90_ape_pct": 64.8, "bias_pct": -3.0},
+        "table": {"n": 2000, "median_ape_pct": 3.2, "p90_ape_pct": 12.3, "bias_pct": 0.1,
+                  "coverage80_pct": 79.9},
+        "flags": [{"reason": "not a split"}]}}))
+    monkeypatch.setenv(ENVIRONMENT, str(tmp_path))
+    files = [shipped_file(f"{n}.csv.xz") for n in ("grouped_gemm", "training_throughput")]
+    page = accuracy_page(validate_files(files))
+    lines = page.splitlines()
+    seen = "| gemm | table | 2,000 | 3.2 % | 12.3 % | +0.1 % | 79.9 % |"
+    pooled = "| gemm | pooled | 10 | 17.6 % | 64.8 % | -3.0 % | - |"
+    assert lines.index(seen) < lines.index(pooled)
+    assert "### grouped_gemm.csv.xz: 18 rows, 100.0% predicted" in lines
+    assert any(line.startswith("| grouped_gemm | 18 | 38.7 % | 9.7 % |") for line in lines)
+    assert any("468 not answered" in line or "not predicted yet" in line for line in lines)

@@ -29,12 +29,6 @@ from ridgeline.timing.kernels.store import Store
 # Engines whose attention kernels were measured; the others run the same open kernels as vLLM.
 BACKENDS = {"vllm": "vllm", "sglang": "sglang", "trtllm": "trtllm"}
 _DEFAULT_BACKEND = "vllm"
-# Bytes of one cached element with its scales, by KV-cache format.
-KV_BYTES = {"bf16": 2.0, "fp16": 2.0, "fp32": 4.0, "fp8": 1.0, "fp8_e4m3": 1.0, "fp8_e5m2": 1.0,
-            "int8": 1.0, "q8_0": 1.0625, "int4": 0.5625, "q4_0": 0.5625, "nvfp4": 0.5625,
-            "mxfp4": 0.53125, "fp4": 0.5625}
-
-
 # A one-token prompt is sent to the engine's decode kernel; it belongs to the same table.
 _PREFILL_OF = {"vllm_flashinfer_trtllmdecode": "vllm_flashinfer_trtllmprefill",
                "vllm_flashinfer_fidecode": "vllm_flashinfer_fiprefill"}
@@ -65,16 +59,14 @@ def kv_name(kv_format: str) -> str:
 
 
 def kv_element_bytes(kv_format: str) -> float:
-    """Bytes of one cached element.
+    """Bytes of one cached element with its share of the scales.
 
     Raises:
-        BadInput: not a format a KV cache is kept in.
+        UnknownName: not a number format.
     """
-    try:
-        return KV_BYTES[kv_format]
-    except KeyError:
-        raise BadInput(f"no KV-cache format {kv_format!r}; there is: "
-                       + ", ".join(KV_BYTES)) from None
+    from ridgeline.formats import get_format
+
+    return get_format(kv_format).bytes
 
 
 def check_positive(**values: Any) -> None:
@@ -139,8 +131,10 @@ DECODE_CONSTANTS = (
     Constant("occupancy", 1.0, 1e-3, 50.0), Constant("l2_gain", 1.0, 1e-3, 20.0),
     Constant("wave_time", 5e-7, 1e-10, 1e-4))
 
-PREFILL = Family("attention_prefill", PREFILL_CONSTANTS, prefill_form, _prefill_features)
-DECODE = Family("attention_decode", DECODE_CONSTANTS, decode_form, _decode_features)
+PREFILL = Family("attention_prefill", PREFILL_CONSTANTS, prefill_form, _prefill_features,
+                 folds=5)
+DECODE = Family("attention_decode", DECODE_CONSTANTS, decode_form, _decode_features,
+                folds=5)
 
 
 def _wanted(head_dim: Any, window: Any, dtype: str, kv: str, kernel: str, version: str,

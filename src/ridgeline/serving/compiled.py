@@ -7,9 +7,12 @@ that cannot be written; where neither can, each process compiles anew.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 __all__ = ["compiled", "has_numba", "plain"]
@@ -31,11 +34,24 @@ def compiled(function: Function) -> Function:
     """The function compiled on first call, or unchanged without numba."""
     if _numba is None:
         return function
+    made: Any = _numba.njit(nogil=True)(function)
     try:
-        made: Function = _numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # no folder to cache in
+        made.enable_caching()
+        # numba keys a cached function on its own file alone; these call into each other.
+        made._cache._cache_file._source_stamp = _fingerprint()
+    except (RuntimeError, AttributeError):
+        # No folder to cache in, or no way to tell stale code: compile in every process.
         made = _numba.njit(nogil=True)(function)
-    return made
+    twin: Function = made
+    return twin
+
+
+@functools.cache
+def _fingerprint() -> str:
+    """Changes with any source file of the loop."""
+    folder = Path(__file__).parent
+    files = [folder / "layout.py", *sorted(folder.glob("loop*.py"))]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def plain(function: Callable[..., Any]) -> Callable[..., Any]:

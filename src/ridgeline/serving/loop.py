@@ -245,6 +245,7 @@ def advance(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: Floa
         if x[at.NOW] >= x[at.UNTIL]:
             return
         n[at.PREEMPTED] = 0
+        n[at.SEEN] = n[at.DONE]
         if n[at.MIXED]:
             make_room(n, x, slot, job, when, key, queue)
         if not prompt_step(n, x, slot, job, when, table, hist, trace, key, queue):

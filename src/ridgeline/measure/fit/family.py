@@ -50,7 +50,6 @@ Rows = Mapping[str, NDArray[Any]]
 MOST_ROWS = 15000                  # of one unit, in a fit
 _CLOSE = 3.0                       # tables' constants lie within this factor of their unit's
 _FEW = 60                          # a table with fewer rows keeps its unit's constants
-_FOLDS = 3
 _LEAST_STEPS = 1500                # of training, for the smallest units
 _IMPOSSIBLE = 0.9                  # of the physical floor: a row faster than that is not fitted
 HOW = Training(hidden=(32, 32), bound=1.5, steps=4000, rate=6e-3, decay=1e-4, knee=0.03)
@@ -170,10 +169,10 @@ def _network(family: Family, values: Array, rows: Measured, which: Ints,
 
 
 def held_out(family: Family, rows: Measured, which: Ints, n_tables: int,
-             how: Training = HOW, n_folds: int = _FOLDS) -> Array:
+             how: Training = HOW) -> Array:
     """Predictions of one unit's rows by fits that did not see their group."""
-    folds, out = group_folds(rows.groups, n_folds), np.empty(len(rows.seconds))
-    for fold in range(n_folds):
+    folds, out = group_folds(rows.groups, family.folds), np.empty(len(rows.seconds))
+    for fold in range(family.folds):
         inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         if not len(outside):
             continue

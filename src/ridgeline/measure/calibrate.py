@@ -64,6 +64,7 @@ RECIPES = {
     "linear_attention": Recipe(("linear_attention",), f"{_FIT}.linear_attention", "fit_linear"),
     "elementwise": Recipe(("elementwise", "quantize"), f"{_FIT}.elementwise", "fit_elementwise"),
     "collective": Recipe(("collective", "ep_a2a"), f"{_FIT}.collective", "fit_collective"),
+    "single_stream": Recipe(("single_stream",), f"{_FIT}.single_stream", "fit_single_stream"),
 }
 
 
@@ -93,7 +94,7 @@ def calibrate(folder: str | Path, extra: Sequence[str | Path] = (),
     accuracy = {f: e for f, e in old.items() if f in RECIPES}
     for family in chosen:
         rows = [merged(tables[t]) for t in RECIPES[family].tables]
-        say(f"{family}: " + " and ".join(f"{len(r['gpu']):,} rows" for r in rows))
+        say(f"{family}: " + " and ".join(f"{len(next(iter(r.values()))):,} rows" for r in rows))
         content, errors = fit_family(RECIPES[family], rows, say)
         write_atomically(target / f"{family}.json", dump(content))
         accuracy[family] = errors
@@ -169,7 +170,7 @@ def chips_of(rows: Sequence[Rows]) -> dict[str, Chip]:
     from ridgeline.measure.validate.kernels import chip_named
 
     found: dict[str, Chip] = {}
-    for gpu in sorted({str(g) for r in rows for g in r["gpu"].tolist()}):
+    for gpu in sorted({str(g) for r in rows if "gpu" in r for g in r["gpu"].tolist()}):
         try:
             found[gpu] = dataclasses.replace(chip_named(gpu), name=gpu)
         except RidgelineError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from ridgeline.questions.answer import Answer, Table
 from ridgeline.questions.levers import levers
 from ridgeline.questions.performance import (
     Performance,
+    Spread,
     calibrated_performance,
     decode_context,
     deployed_of,
@@ -84,14 +86,22 @@ def _quantities(resolved: Resolved, p: Performance, ideal: bool) -> dict[str, An
     def known(value: float, unit: str, how: Basis = basis) -> Quantity:
         return Quantity.exact(value, unit, how)
 
+    def around(value: float, unit: str, spread: Spread, floor: float = 0.0) -> Quantity:
+        low, high = value * math.exp(spread[1]), value * math.exp(spread[2])
+        return Quantity(value, max(low, floor), max(high, value), unit, basis)
+
+    ends = [(p.ttft * math.exp(p.ttft_spread[i])
+             + (p.e2e - p.ttft) * math.exp(p.tpot_spread[i])) for i in (1, 2)]
+    slow, fast = (p.output_tokens_per_s * p.e2e / end for end in (ends[1], ends[0]))
     mfu_decode = p.decode_flop / (p.decode_s * peak)
     return {
         "bound": f"decode is bound by {p.bound_decode}, prefill by {p.bound_prefill}",
-        "ttft_s": known(p.ttft, "s"),
-        "tpot_s": known(p.tpot, "s"),
-        "e2e_s": known(p.e2e, "s"),
-        "output_tokens_per_s": known(p.output_tokens_per_s, "token/s"),
-        "output_tokens_per_s_per_chip": known(p.output_tokens_per_s / chips, "token/s"),
+        "ttft_s": around(p.ttft, "s", p.ttft_spread, p.ttft_floor),
+        "tpot_s": around(p.tpot, "s", p.tpot_spread, p.tpot_floor),
+        "e2e_s": Quantity(p.e2e, ends[0], ends[1], "s", basis),
+        "output_tokens_per_s": Quantity(p.output_tokens_per_s, slow, fast, "token/s", basis),
+        "output_tokens_per_s_per_chip": Quantity(p.output_tokens_per_s / chips, slow / chips,
+                                                 fast / chips, "token/s", basis),
         "mfu_prefill": known(p.prefill_flop / (p.prefill_s * peak), "1"),
         "mfu_decode": known(mfu_decode, "1"),
         "mbu_decode": known(p.decode_bytes / (p.decode_s * replica * chip.memory_bandwidth), "1"),

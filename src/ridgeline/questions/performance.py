@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from ridgeline.questions.resolve import Resolved
 from ridgeline.questions.textbook import WholeModel, whole_model
 from ridgeline.serving.deployed import Deployed
+from ridgeline.serving.latency import Pools, latency
+from ridgeline.serving.measured_run import STEADY
 from ridgeline.timing.roofline import StepBounds, bound_name, step_bounds
 from ridgeline.work.step import Step, decode_step, prefill_step
+
+# Quantiles of log(real / predicted) at 2.5, 10, 90 and 97.5 %.
+Spread = tuple[float, float, float, float]
 
 __all__ = ["Performance", "calibrated_performance", "decode_context", "deployed_of",
            "ideal_performance", "per_replica"]
@@ -30,6 +33,7 @@ class Performance:
         decode_bytes: bytes read in a step, all devices of a replica.
         batch: sequences decoding at once on a replica.
         bound_prefill, bound_decode: compute, memory or network.
+        ttft_spread, tpot_spread: 2.5, 10, 90, 97.5 % quantiles of log(real / predicted).
     """
 
     ttft: float
@@ -46,6 +50,8 @@ class Performance:
     batch: float
     bound_prefill: str
     bound_decode: str
+    ttft_spread: Spread = (0.0, 0.0, 0.0, 0.0)
+    tpot_spread: Spread = (0.0, 0.0, 0.0, 0.0)
 
 
 def decode_context(resolved: Resolved) -> float:
@@ -112,27 +118,34 @@ def _two_way(model: WholeModel, flop: float, seconds: float) -> str:
 
 
 def calibrated_performance(resolved: Resolved) -> Performance:
-    """Replay the workload's closed loop on one replica with calibrated step times."""
+    """Replay the workload's closed loop on the deployment with calibrated step times."""
     replica, work = deployed_of(resolved), resolved.scenario.workload
-    concurrency = per_replica(resolved)
+    concurrency, context = per_replica(resolved), decode_context(resolved)
     new = max(1, round(work.prompt * (1 - work.prefix_hit)))
-    loop = replica.closed_loop(concurrency=concurrency, prompt=new, output=max(1, work.output))
-    context = decode_context(resolved)
+    # Lengths spread below the nominal ones: aim their mean at what was asked.
+    stretch = 2 / (1 + STEADY.shortest)
+    found = latency(Pools(replica, replica), STEADY, concurrency=concurrency,
+                    prompt=max(1, round(new * stretch)),
+                    output=max(1, round(work.output * stretch)))
     prompt = prefill_step(tokens=float(new), past=float(work.prompt - new))
-    ttft, tpot = float(np.mean(loop.ttft)), float(np.mean(loop.tpot))
     batch = min(float(concurrency), float(replica.policy.max_num_seqs),
                 max(1.0, replica.footprint.max_concurrency(context)))
     step = decode_step(sequences=batch, context=context)
     floors = [_bounds(replica, s) for s in (prompt, step)]
     flop = [_whole_flop(replica, s) for s in (prompt, step)]
-    seconds = [float(replica.timer(replica.ops(s))) + replica.table.fixed for s in (prompt, step)]
+    fixed = replica.costs.fixed(replica.architecture.n_layers)
+    seconds = [float(replica.timer(replica.ops(s))) + fixed for s in (prompt, step)]
+    lowest = [float(bounds.lower) for bounds in floors]
+    ttft, tpot = max(found.ttft, lowest[0]), max(found.tpot, lowest[1])
+    e2e = ttft + max(work.output - 1, 0) * tpot
     return Performance(
-        ttft=ttft, tpot=tpot, e2e=ttft + max(work.output - 1, 0) * tpot,
-        output_tokens_per_s=loop.output_tokens / loop.duration * resolved.deployment.dp,
-        prefill_s=seconds[0], decode_s=seconds[1], ttft_floor=float(floors[0].lower),
-        tpot_floor=float(floors[1].lower), prefill_flop=flop[0], decode_flop=flop[1],
+        ttft=ttft, tpot=tpot, e2e=e2e,
+        output_tokens_per_s=resolved.scenario.workload.concurrency * max(work.output, 1) / e2e,
+        prefill_s=max(seconds[0], lowest[0]), decode_s=max(seconds[1], lowest[1]),
+        ttft_floor=lowest[0], tpot_floor=lowest[1], prefill_flop=flop[0], decode_flop=flop[1],
         decode_bytes=_whole_bytes(replica, step), batch=batch,
-        bound_prefill=bound_name(floors[0]), bound_decode=bound_name(floors[1]))
+        bound_prefill=bound_name(floors[0]), bound_decode=bound_name(floors[1]),
+        ttft_spread=found.ttft_spread, tpot_spread=found.tpot_spread)
 
 
 def _bounds(replica: Deployed, step: Step) -> StepBounds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 
@@ -10,23 +11,15 @@ from ridgeline.deployment.operands import Formats
 from ridgeline.machine import Cluster
 from ridgeline.memory.inference import Footprint, footprint
 from ridgeline.model.architecture import Architecture
-from ridgeline.serving.closed_loop import (
-    LoopResult,
-    Policy,
-    protocol_lengths,
-    replay_closed_loop,
-)
+from ridgeline.numeric import maximum, where
+from ridgeline.serving.closed_loop import Policy
 from ridgeline.timing.engine import EngineCosts, engine_costs
-from ridgeline.timing.step_table import StepTable, tabulate
+from ridgeline.timing.step_table import StepTable, Timer, tabulate, with_unit_costs
 from ridgeline.timing.step_time import StepTimer
 from ridgeline.work.op import Op
 from ridgeline.work.step import Step, step_ops
 
 __all__ = ["Deployed"]
-
-# Requests replayed for a steady answer, as a multiple of the concurrency, and their bounds: enough
-# waves to forget the first one.
-_WAVES, _LEAST, _MOST = 6, 24, 4096
 
 
 @dataclass(frozen=True)
@@ -53,7 +46,7 @@ class Deployed:
     @functools.cached_property
     def costs(self) -> EngineCosts:
         """The engine's own costs."""
-        return engine_costs(self.deployment.engine, self.deployment.engine_version)
+        return engine_costs(self.deployment.engine)
 
     @functools.cached_property
     def timer(self) -> StepTimer:
@@ -75,36 +68,34 @@ class Deployed:
                       max_num_seqs=limits.max_num_seqs * copies, kv_capacity=capacity,
                       prompts=prompts)  # type: ignore[arg-type]
 
+    def tabulated(self, timer: Timer, fixed: float = 0.0) -> StepTable:
+        """Step times of any timer on this replica's grids.
+
+        A pipeline of pp stages works on pp micro-batches at once, each with 1/pp of the step's
+        tokens; a sequence gets one token in the time of the whole pipe.
+        """
+        stages = self.deployment.pp
+
+        def ops(step: Step) -> tuple[Op, ...]:
+            return self.ops(step if stages == 1 else _micro_batch(step, stages))
+
+        policy = self.policy
+        return tabulate(ops, timer, max_tokens=float(policy.token_budget),
+                        max_sequences=float(min(policy.max_num_seqs, 4096)),
+                        max_context=float(self.max_context), fixed=fixed)
+
     @functools.cached_property
     def table(self) -> StepTable:
-        """Step times on a grid.
+        """Step times with the engine's costs."""
+        costs = self.costs
+        plain = self.tabulated(self.timer, costs.fixed(self.architecture.n_layers))
+        return with_unit_costs(plain, sequence=costs.sequence, token=costs.token)
 
-        A micro-batch of a pipeline carries 1/pp of the sequences, and takes the whole pipe's
-        latency; so the table is by sequences of a micro-batch.
-        """
-        policy = self.policy
-        layers = self.architecture.n_layers
-        return tabulate(self.ops, self.timer, max_tokens=float(policy.token_budget),
-                        max_sequences=float(min(policy.max_num_seqs, 4096)),
-                        max_context=float(self.max_context),
-                        fixed=self.costs.step + self.costs.layer * layers)
 
-    def closed_loop(self, *, concurrency: int, prompt: int, output: int,
-                    spread: tuple[float, float] = (0.9, 1.1), requests: int | None = None
-                    ) -> LoopResult:
-        """Replay a closed loop on one replica.
-
-        Args:
-            concurrency: requests in flight on this replica.
-            prompt, output: nominal tokens of a request.
-            spread: lengths are spread evenly over this range times the nominal ones, so that
-                requests do not run in lockstep.
-            requests: how many; None: enough for a steady answer.
-        """
-        count = requests or min(max(_WAVES * concurrency, _LEAST), _MOST)
-        low, high = spread
-        prompts = protocol_lengths(round(prompt * high), count, low / high)
-        outputs = protocol_lengths(round(output * high), count, low / high)
-        # Lengths of prompt and output are independent: pair them in opposite order.
-        return replay_closed_loop(self.table, concurrency=concurrency, prompts=prompts,
-                                  outputs=outputs[::-1], policy=self.policy)
+def _micro_batch(step: Step, stages: int) -> Step:
+    """One of the equal micro-batches a pipeline splits a step into."""
+    return dataclasses.replace(
+        step, prefill_tokens=maximum(step.prefill_tokens / stages, where(step.prefill_tokens > 0,
+                                                                         1.0, 0.0)),
+        decode_sequences=maximum(step.decode_sequences / stages,
+                                 where(step.decode_sequences > 0, 1.0, 0.0)))

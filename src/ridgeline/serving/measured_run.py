@@ -18,7 +18,7 @@ from ridgeline.serving.closed_loop import (
 )
 from ridgeline.timing.step_table import ComponentTable, StepTable
 
-__all__ = ["Protocol", "protocol_named", "replay_protocol"]
+__all__ = ["STEADY", "Protocol", "protocol_named", "replay_protocol"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Protocol:
 
 
 _PROTOCOLS = {"inferencex": Protocol(), "dynamo": Protocol(shortest=0.95)}
+# A plain question: lengths within 10 % of the mean, so that requests do not run in lockstep.
+STEADY = Protocol(waves=6, shortest=0.82)
 
 
 def protocol_named(name: str) -> Protocol:

@@ -1,20 +1,23 @@
 """Timing layer 3: what an engine adds to the kernels, and how it fills a step.
 
 Constants are fitted by `ridgeline calibrate` on measured deployments and kept in
-data/engines.json, one entry an engine and version band.
+data/engines.json. A prediction is the replayed scheduler with these costs, then a bounded
+correction learned by kind of deployment (see `timing.adjust`).
 """
 
 from __future__ import annotations
 
 import functools
-import importlib.resources
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ridgeline.errors import UnknownName
 
-__all__ = ["EngineCosts", "engine_costs", "version_key"]
+__all__ = ["FIXED", "EngineCosts", "engine_content", "engine_costs"]
+
+# Costs beside the kernels, in the order of the columns that the fit works on.
+FIXED = ("step", "layer", "sequence", "token")
 
 
 @dataclass(frozen=True)
@@ -22,23 +25,26 @@ class EngineCosts:
     """Time an engine spends beyond its kernels.
 
     Attributes:
-        request: once a request: tokenisation, scheduling, the way to the client [s].
         step: once a step: scheduler, sampling, launch of the graph [s].
         layer: once a layer and step: gaps between kernels [s].
         sequence: once a running sequence and step [s].
         token: once a prompt token [s].
-        hidden_network: share of collectives' time that overlaps with compute, 0 to 1.
+        request: once a request before its first token: tokenisation, the way to the client [s].
+        queue: factor on the replayed wait for prompts: schedulers are less prompt than the replay.
+        first_token_steps: decode steps that pass before a client sees its first token (engines
+            that stream several tokens at a time).
         prompts: "mixed" or "first", how prompts share steps with decoding (see serving).
         kernels: factor on kernel times by kind of op ("matmul", "attention", ...), for what the
             kernel tables do not see (other kernels, cold caches).
     """
 
-    request: float = 0.0
     step: float = 0.0
     layer: float = 0.0
     sequence: float = 0.0
     token: float = 0.0
-    hidden_network: float = 0.0
+    request: float = 0.0
+    queue: float = 1.0
+    first_token_steps: float = 0.0
     prompts: str = "mixed"
     kernels: tuple[tuple[str, float], ...] = ()
 
@@ -46,41 +52,30 @@ class EngineCosts:
         """Factor on the kernels of a kind; the roofline stays the floor whatever it is."""
         return dict(self.kernels).get(kind, 1.0)
 
-
-def version_key(text: str) -> tuple[int, ...]:
-    """Numbers of a version for comparing bands; an unknown version counts as the newest.
-
-    >>> version_key("0.5.9.post1") < version_key("0.5.10") < version_key("")
-    True
-    """
-    numbers: list[int] = []
-    for part in text.lstrip("v").split("."):
-        digits = "".join(c for c in part if c.isdigit()) if part[:1].isdigit() else ""
-        if not digits:
-            break
-        numbers.append(int(digits))
-    return tuple(numbers) or (10**9,)
+    def fixed(self, n_layers: int) -> float:
+        """What every step pays [s]."""
+        return self.step + self.layer * n_layers
 
 
 @functools.cache
-def _bands() -> dict[str, list[dict[str, Any]]]:
-    file = importlib.resources.files("ridgeline.timing") / "data" / "engines.json"
-    loaded: dict[str, list[dict[str, Any]]] = json.loads(file.read_text())["engines"]
+def engine_content() -> dict[str, Any]:
+    """The fitted constants of engines: costs, corrections, interval widths."""
+    from ridgeline.timing.constants import constants_text
+
+    loaded: dict[str, Any] = json.loads(constants_text("engines"))
     return loaded
 
 
-def engine_costs(engine: str, version: str = "") -> EngineCosts:
-    """The costs of an engine: of the newest band that is not newer than the version.
+def engine_costs(engine: str) -> EngineCosts:
+    """The costs of an engine.
 
     Raises:
         UnknownName: no such engine.
     """
-    bands = _bands()
-    if engine not in bands:
-        raise UnknownName.among("engine", engine, bands)
-    wanted = version_key(version)
-    fitting = [b for b in bands[engine] if version_key(b["since"]) <= wanted]
-    chosen = (fitting or bands[engine][:1])[-1]
-    fields = {k: v for k, v in chosen.items() if k in EngineCosts.__dataclass_fields__}
-    fields["kernels"] = tuple(sorted(chosen.get("kernels", {}).items()))
-    return EngineCosts(**fields)
+    engines = engine_content()["engines"]
+    if engine not in engines:
+        raise UnknownName.among("engine", engine, engines)
+    known = {f.name for f in fields(EngineCosts)}
+    chosen = {k: v for k, v in engines[engine].items() if k in known}
+    chosen["kernels"] = tuple(sorted(chosen.get("kernels", {}).items()))
+    return EngineCosts(**chosen)

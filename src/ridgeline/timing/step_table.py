@@ -11,6 +11,7 @@ and each part is evaluated once on a grid, for all schedulers and simulators to 
 from __future__ import annotations
 
 import bisect
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import numpy as np
 from ridgeline.work.op import Op
 from ridgeline.work.step import Step
 
-__all__ = ["ComponentTable", "Grid", "StepTable", "tabulate"]
+__all__ = ["ComponentTable", "Grid", "StepTable", "Timer", "tabulate", "with_unit_costs"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 # Seconds of a list of ops, broadcast over their array fields.
@@ -114,6 +115,16 @@ class StepTable:
                 + np.where(p > 0, self.prefill.at(p, past), 0.0)
                 + np.where(n > 0, self.decode.at(n, context), 0.0)
                 + np.where(n + done > 0, self.logits.at(n + done), 0.0))
+
+
+def with_unit_costs(table: StepTable, *, sequence: float, token: float) -> StepTable:
+    """The table with costs a decoding sequence and a prompt token on top [s]."""
+    return dataclasses.replace(
+        table,
+        prefill=Grid(table.prefill.x, table.prefill.y,
+                     table.prefill.values + token * table.prefill.x[:, None]),
+        decode=Grid(table.decode.x, table.decode.y,
+                    table.decode.values + sequence * table.decode.x[:, None]))
 
 
 @dataclass(frozen=True)

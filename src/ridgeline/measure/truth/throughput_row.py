@@ -27,7 +27,8 @@ _FORMATS = {"fp16": "bf16", "bf16": "bf16", "fp8": "fp8", "fp4": "nvfp4", "int8"
 _KV = {"fp8": "fp8", "fp16": "bf16", "int8": "int8"}
 _FULL = 0.6            # of device memory that weights may take where the row gives no degree
 _MOST = 2048.0         # requests in flight that one replica is given under full load
-_RESERVED = 0.9        # of device memory that engines use
+_CACHE = 0.92          # of the memory left by weights that engines give the cache
+_CONTEXT = 2e9         # libraries and activations of one device [bytes]
 
 
 def read_throughput_row(row: Row) -> LoadCase:
@@ -132,7 +133,8 @@ def cache_holds(architecture: Architecture, deployment: Deployment, chip: Chip,
 
     weights = architecture.total_params * get_format(deployment.weights or "bf16").bits / 8
     group = deployment.tp * deployment.pp
-    free = _RESERVED * group * (chip.usable_memory_bytes or chip.memory_bytes) - weights
+    memory = group * ((chip.usable_memory_bytes or chip.memory_bytes) - _CONTEXT)
+    free = _CACHE * (memory - weights)
     bits = get_format(deployment.kv or "bf16").bits
     each = float(architecture.cache_bytes(context, kv_bits=bits)
                  + architecture.state_bytes(state_bits=32))

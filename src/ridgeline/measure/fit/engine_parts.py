@@ -1,0 +1,148 @@
+"""The two estimators of the engine layer: costs by least squares, corrections by ridge."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ridgeline.serving.latency import KINDS
+from ridgeline.timing.adjust import LEVELS
+from ridgeline.timing.engine import FIXED
+
+__all__ = ["Costs", "Ridge", "fit_costs", "fit_first_token"]
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+# Allowed log factors on kernel times, and how strongly they are held at 1.
+_FACTOR = (-0.8, 1.2)
+_HOLD = 4.0
+# Allowed range of each fixed cost [s], in the order of FIXED.
+_FIXED_LOW = (1e-6, 1e-8, 1e-8, 1e-10)
+_FIXED_HIGH = (1.5e-2, 2e-4, 5e-5, 5e-6)
+_FIXED_START = (5e-4, 1e-5, 3e-6, 1e-7)
+# request [s], queue [1], first_token_steps [1]: ranges and starts.
+_FIRST_LOW, _FIRST_HIGH, _FIRST_START = (1e-3, 0.7, 1e-2), (0.3, 4.0, 60.0), (0.03, 1.2, 3.0)
+# Weights of sizes are held at 0 twice as strongly as those of the level itself.
+_SIZES = (1.0, 2.0, 2.0, 2.0, 2.0)
+_ROUNDS, _OUTLIER = 6, 0.08
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Costs of one engine.
+
+    Attributes:
+        factors: on kernel times, in the order of KINDS.
+        fixed: seconds a step, layer, sequence and prompt token, in the order of FIXED.
+        first: request [s], queue [1], first_token_steps [1].
+    """
+
+    factors: Array
+    fixed: Array
+    first: tuple[float, float, float] = (0.0, 1.0, 0.0)
+
+    def seconds(self, components: Array) -> Any:
+        """Time of a component vector, or of rows of them [s]."""
+        return components @ np.concatenate([self.factors, self.fixed])
+
+    def first_token(self, wait: Any, decode: Any) -> Any:
+        """Time to first token from the replayed wait and the decode step [s]."""
+        request, queue, steps = self.first
+        return request + queue * wait + steps * decode
+
+    def to_json(self) -> dict[str, Any]:
+        """The form of engines.json."""
+        request, queue, steps = self.first
+        return {**{name: float(f"{v:.4g}") for name, v in zip(FIXED, self.fixed, strict=True)},
+                "request": float(f"{request:.4g}"), "queue": float(f"{queue:.4g}"),
+                "first_token_steps": float(f"{steps:.4g}"),
+                "kernels": {k: round(float(v), 3) for k, v in zip(KINDS, self.factors,
+                                                                  strict=True)}}
+
+
+def fit_costs(components: Array, real: Array, weights: Array) -> Costs:
+    """Costs that explain measured times per output token.
+
+    Args:
+        components: replayed times, shape (n, kinds + fixed).
+        real: measured [s].
+        weights: of each row.
+    """
+    from scipy.optimize import least_squares
+
+    kinds, root = len(KINDS), np.sqrt(weights)
+
+    def residuals(theta: Array) -> Array:
+        predicted = components @ np.exp(theta)
+        return np.concatenate([root * np.log(predicted / real), _HOLD * theta[:kinds]])
+
+    low = np.concatenate([np.full(kinds, _FACTOR[0]), np.log(_FIXED_LOW)])
+    high = np.concatenate([np.full(kinds, _FACTOR[1]), np.log(_FIXED_HIGH)])
+    start = np.concatenate([np.zeros(kinds), np.log(_FIXED_START)])
+    found = least_squares(residuals, start, loss="soft_l1", f_scale=0.1, bounds=(low, high))
+    values = np.exp(found.x)
+    return Costs(values[:kinds], values[kinds:])
+
+
+def fit_first_token(costs: Costs, wait: Array, decode: Array, real: Array, weights: Array) -> Costs:
+    """The costs with request, queue and first-token steps that explain measured first tokens."""
+    from scipy.optimize import least_squares
+
+    root = np.sqrt(weights)
+
+    def residuals(theta: Array) -> Array:
+        request, queue, steps = np.exp(theta)
+        result: Array = root * np.log((request + queue * wait + steps * decode) / real)
+        return result
+
+    found = least_squares(residuals, np.log(_FIRST_START), loss="soft_l1", f_scale=0.2,
+                          bounds=(np.log(_FIRST_LOW), np.log(_FIRST_HIGH)))
+    request, queue, steps = (float(v) for v in np.exp(found.x))
+    return dataclasses.replace(costs, first=(request, queue, steps))
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """Weights of the sizes for every key of every level."""
+
+    weights: Mapping[str, Mapping[str, Array]]
+
+    @classmethod
+    def fit(cls, keys: Mapping[str, Array], numbers: Array, target: Array, weights: Array,
+            use: Array) -> Ridge:
+        """Robust ridge regression (Huber weights) on the rows in use."""
+        names = [(level, key) for level in LEVELS for key in np.unique(keys[level][use])]
+        design = np.concatenate([(keys[level][use] == key)[:, None] * numbers[use]
+                                 for level, key in names], axis=1)
+        hold = np.concatenate([LEVELS[level][1] * np.array(_SIZES) for level, _ in names])
+        base, real = weights[use], target[use]
+        row_weights, solution = base, np.zeros(design.shape[1])
+        for _ in range(_ROUNDS):
+            weighted = design * row_weights[:, None]
+            solution = np.linalg.solve(weighted.T @ design + np.diag(hold**2), weighted.T @ real)
+            left = np.abs(real - design @ solution)
+            row_weights = base * np.minimum(1.0, _OUTLIER / np.maximum(left, 1e-9))
+        size = numbers.shape[1]
+        out: dict[str, dict[str, Array]] = {}
+        for i, (level, key) in enumerate(names):
+            out.setdefault(level, {})[str(key)] = solution[i * size:(i + 1) * size]
+        return cls(out)
+
+    def predict(self, keys: Mapping[str, Array], numbers: Array) -> Array:
+        """Log shift of each row before the bound; unknown keys count as 0."""
+        total = np.zeros(len(numbers))
+        none = np.zeros(numbers.shape[1])
+        for level, table in self.weights.items():
+            total += np.array([table.get(str(k), none) @ x
+                               for k, x in zip(keys[level], numbers, strict=True)])
+        return total
+
+    def to_json(self) -> dict[str, dict[str, list[float]]]:
+        """Plain lists, rounded."""
+        return {level: {key: [round(float(w), 4) for w in weights]
+                        for key, weights in table.items()}
+                for level, table in self.weights.items()}

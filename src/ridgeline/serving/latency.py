@@ -1,0 +1,179 @@
+"""Time to first token and time per output token of a deployment under a closed loop."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ridgeline.model.architecture import Architecture
+from ridgeline.serving.closed_loop import Policy
+from ridgeline.serving.deployed import Deployed
+from ridgeline.serving.disaggregated import closed_pools
+from ridgeline.serving.measured_run import Protocol, replay_protocol
+from ridgeline.timing.adjust import ServingCase, architecture_class, correction
+from ridgeline.timing.engine import FIXED, EngineCosts, engine_content
+from ridgeline.timing.step_table import ComponentTable, Grid, StepTable
+from ridgeline.timing.step_time import StepTimer
+from ridgeline.work.op import Op
+
+__all__ = ["COMPONENTS", "Latency", "Pools", "case_of", "component_table", "latency", "raw_latency"]
+
+KINDS = ("matmul", "grouped_matmul", "attention", "scan", "elementwise", "gather", "collective")
+# Columns of a time split into components: kernels by kind, then the engine's fixed costs.
+COMPONENTS = (*KINDS, *FIXED)
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Predicted means of a request, with quantiles 2.5, 10, 90, 97.5 % of log(real / predicted)."""
+
+    ttft: float
+    tpot: float
+    ttft_spread: tuple[float, float, float, float]
+    tpot_spread: tuple[float, float, float, float]
+    duration: float = 0.0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Pools:
+    """What serves: one pool of equal replicas, or prefill and decode apart.
+
+    Attributes:
+        decode, prefill: one replica of each pool; the same object when there is one pool.
+        decode_workers, prefill_workers: replicas of each.
+    """
+
+    decode: Deployed
+    prefill: Deployed
+    decode_workers: int = 1
+    prefill_workers: int = 1
+
+    @property
+    def apart(self) -> bool:
+        """Whether prompts and decoding have pools of their own."""
+        return self.prefill is not self.decode
+
+
+def case_of(pools: Pools, *, protocol: str, concurrency: float, prompt: float, output: float,
+            model: str = "") -> ServingCase:
+    """The kind of deployment, for the learned correction."""
+    replica = pools.decode
+    plan, architecture = replica.deployment, replica.architecture
+    spread = "dp" if plan.attention_dp > 1 else ""
+    layout = "+".join(p for p in (spread, "ep" if plan.ep > 1 else "") if p) or "tp"
+    return ServingCase(
+        engine=plan.engine, version=plan.engine_version, model=model or architecture.name,
+        model_class=architecture_class(architecture), chip=replica.cluster.chip.name,
+        weights=replica.formats.experts.name, mode="disagg" if pools.apart else "agg",
+        layout=layout, protocol=protocol,
+        concurrency=concurrency / pools.decode_workers, prompt=prompt, output=output,
+        chips=float(plan.chips_per_replica))
+
+
+def component_table(replica: Deployed) -> ComponentTable:
+    """Step times split into kernels by kind and unit costs of the engine."""
+    bare = StepTimer(replica.cluster, replica.deployment, EngineCosts())
+    parts = [replica.tabulated(_only(kind, bare)) for kind in KINDS]
+    return ComponentTable((*parts, *_unit_costs(replica.architecture)))
+
+
+def _only(kind: str, timer: StepTimer) -> Callable[[Sequence[Op]], Any]:
+    return lambda ops: timer([op for op in ops if op.kind == kind])
+
+
+def _unit_costs(architecture: Architecture) -> tuple[StepTable, ...]:
+    """Tables of one second a step, a layer, a sequence and a prompt token, as in FIXED."""
+    ends, flat = np.array([1.0, 2.0]), np.zeros(1)
+    none = Grid(ends, flat, np.zeros((2, 1)))
+    nothing = Grid(ends, ends - 1, np.zeros((2, 2)))
+    count = Grid(ends, ends - 1, np.array([[1.0, 1.0], [2.0, 2.0]]))
+    return (StepTable(none, nothing, nothing, none, 1.0),
+            StepTable(none, nothing, nothing, none, float(architecture.n_layers)),
+            StepTable(none, nothing, count, none), StepTable(none, count, nothing, none))
+
+
+def raw_latency(pools: Pools, tables: tuple[Any, Any], protocol: Protocol, *, concurrency: int,
+                prompt: int, output: int) -> tuple[Any, Any, Any, int]:
+    """(tpot, wait for the first token, duration, tokens) of the replay, before corrections.
+
+    With component tables, times are vectors.
+
+    Args:
+        pools: what serves.
+        tables: step tables of the decode and of the prefill replica.
+        protocol: of the load.
+        concurrency: requests in flight in all.
+        prompt, output: nominal tokens.
+    """
+    decode, prefill = tables
+    if not pools.apart:
+        share = max(1, round(concurrency / pools.decode_workers))
+        run = replay_protocol(decode, protocol, concurrency=share, prompt=prompt, output=output,
+                              policy=_policy(pools.decode))
+        return run.tpot.mean(axis=0), run.ttft.mean(axis=0), run.duration, run.output_tokens
+    mean = (1 + protocol.shortest) / 2
+    copies = pools.prefill.deployment.attention_dp
+    found = closed_pools(prefill, decode, concurrency=concurrency, prompt=round(prompt * mean),
+                         output=max(1, round(output * mean)),
+                         prefill_workers=pools.prefill_workers * copies,
+                         decode_workers=pools.decode_workers, waves=protocol.waves)
+    return found.tpot, found.prefill * found.waiting, 0.0, 0
+
+
+def _policy(replica: Deployed) -> Policy:
+    """The replica's policy without a limit on sequences: benchmarks raise it to their load."""
+    return dataclasses.replace(replica.policy, max_num_seqs=1 << 20)
+
+
+def latency(pools: Pools, protocol: Protocol, *, concurrency: int, prompt: int, output: int,
+            protocol_name: str = "", model: str = "") -> Latency:
+    """Corrected times of a deployment with their spreads.
+
+    Args:
+        pools: what serves.
+        protocol: of the load.
+        concurrency: requests in flight in all.
+        prompt, output: nominal tokens of a request.
+        protocol_name: of a measured table, "" for a plain question.
+        model: name as measured tables write it, for corrections of that very model.
+    """
+    tables = (pools.decode.table, pools.prefill.table)
+    tpot, wait, duration, tokens = raw_latency(pools, tables, protocol, concurrency=concurrency,
+                                               prompt=prompt, output=output)
+    case = case_of(pools, protocol=protocol_name, concurrency=concurrency, prompt=prompt,
+                   output=output, model=model)
+    return corrected(case, pools.decode.costs, float(tpot), float(wait), float(duration), tokens)
+
+
+
+def corrected(case: ServingCase, costs: EngineCosts, tpot: float, wait: float,
+              duration: float = 0.0, tokens: int = 0) -> Latency:
+    """Apply the engine's first-token costs and the learned corrections to a replay."""
+    content = engine_content()
+    factor = math.exp(correction(content["tpot"], case))
+    seen = case.model in content["models"]
+    decode = tpot * factor
+    first = costs.request + costs.queue * wait + costs.first_token_steps * decode
+    if seen:
+        first *= math.exp(correction(content["ttft"], case))
+    return Latency(first, decode, _spread(content, "ttft", case), _spread(content, "tpot", case),
+                   duration * factor, tokens)
+
+
+def _spread(content: Mapping[str, Any], metric: str, case: ServingCase
+            ) -> tuple[float, float, float, float]:
+    """Interval widths, by how much of the case was ever measured."""
+    known = case.model in content["models"]
+    chip = case.chip in content["chips"]
+    kind = "seen" if known and chip else "new_chip" if known else "new_model"
+    table = content["spreads"][metric]
+    own = f"{kind}|{case.protocol}"
+    low, lower, upper, high = table.get(own, table[kind])
+    return low, lower, upper, high
+

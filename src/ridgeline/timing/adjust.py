@@ -1,0 +1,121 @@
+"""A bounded, learned correction of whole-deployment latency, by kind of deployment.
+
+    log t = log t_model + bound * tanh(sum_levels w_level[key] . x / bound),
+    x = (1, log2(concurrency / 8) / 3, log2(prompt / 1024) / 3, log2(output / 1024) / 3,
+         log2(chips / 4))
+
+A level names what kind a deployment is (its engine, its engine and version, its engine and class
+of model, ...). Weights are shrunk towards 0, the more the narrower the level, so a deployment
+whose kind was never measured gets what its wider kinds say.
+
+Sources: own derivation; ridge regression as the Bayes estimate of nested random effects (Gelman
+and Hill, Data Analysis Using Regression and Multilevel Models, 2007, ch. 12).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ridgeline.model.architecture import Architecture
+from ridgeline.model.parts import ExpertFfn, LatentAttention, LinearAttention, Mamba, Rwkv
+
+__all__ = ["BOUND", "LEVELS", "ServingCase", "architecture_class", "correction"]
+
+# Largest correction to log time either way.
+BOUND = 1.0
+# Level -> (attributes of the case that make its key, penalty of its weights).
+LEVELS: dict[str, tuple[tuple[str, ...], float]] = {
+    "all": ((), 0.5),
+    "mode": (("engine", "mode"), 2.0),
+    "format": (("weights",), 3.0),
+    "class": (("model_class",), 2.0),
+    "chip": (("chip",), 3.0),
+    "engine": (("engine",), 1.0),
+    "band": (("engine", "band"), 4.0),
+    "version": (("engine", "version", "model_class"), 2.0),
+    "engine_class": (("engine", "model_class"), 2.0),
+    "engine_chip": (("engine", "chip"), 3.0),
+    "engine_class_format": (("engine", "model_class", "weights"), 3.0),
+    "layout": (("engine", "layout"), 3.0),
+    "deployment": (("engine", "model_class", "chip", "weights"), 3.0),
+    "model": (("engine", "model", "chip", "weights"), 6.0),
+    "protocol": (("protocol",), 2.0),
+}
+
+
+def architecture_class(architecture: Architecture) -> str:
+    """"mla", "hybrid", "moe" or "dense": what decides which kernels dominate."""
+    mixers = [block.mixer for block, _ in architecture.blocks]
+    if any(isinstance(m, (LinearAttention, Mamba, Rwkv)) for m in mixers):
+        return "hybrid"
+    if any(isinstance(m, LatentAttention) for m in mixers):
+        return "mla"
+    routed = any(isinstance(block.ffn, ExpertFfn) for block, _ in architecture.blocks)
+    return "moe" if routed else "dense"
+
+
+@dataclass(frozen=True)
+class ServingCase:
+    """What kind of deployment is asked about, and how large.
+
+    Attributes:
+        engine, version: of the engine; version "" when unknown.
+        model, model_class: architecture's name and class.
+        chip: catalog name.
+        weights: dense weight format.
+        mode: "agg" or "disagg".
+        layout: "tp", "ep", "dp" or "dp+ep": how attention and experts are spread.
+        protocol: of the measurement, "" for a plain question.
+        concurrency: requests in flight on a replica.
+        prompt, output: tokens of a request.
+        chips: of a replica.
+    """
+
+    engine: str
+    version: str
+    model: str
+    model_class: str
+    chip: str
+    weights: str
+    mode: str
+    layout: str
+    protocol: str
+    concurrency: float
+    prompt: float
+    output: float
+    chips: float
+
+    @property
+    def band(self) -> str:
+        """The version up to its minor number ("0.18")."""
+        found = re.match(r"v?(\d+\.\d+)", self.version)
+        return found[1] if found else "?"
+
+    def key(self, level: str) -> str:
+        """The case's key at a level."""
+        return "|".join(str(getattr(self, name)) for name in LEVELS[level][0])
+
+    def numbers(self) -> tuple[float, ...]:
+        """The x of the formula."""
+        return (1.0, math.log2(max(self.concurrency, 1) / 8) / 3,
+                math.log2(max(self.prompt, 1) / 1024) / 3,
+                math.log2(max(self.output, 1) / 1024) / 3, math.log2(max(self.chips, 1) / 4))
+
+
+def correction(weights: Mapping[str, Mapping[str, Any]], case: ServingCase) -> float:
+    """Log correction of a case, between -BOUND and BOUND.
+
+    Args:
+        weights: level -> key -> weights of the numbers.
+        case: what is asked about; keys never fitted count as 0.
+    """
+    x, total = case.numbers(), 0.0
+    for level, table in weights.items():
+        found = table.get(case.key(level))
+        if found:
+            total += sum(w * v for w, v in zip(found, x, strict=True))
+    return BOUND * math.tanh(total / BOUND)

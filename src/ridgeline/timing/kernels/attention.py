@@ -131,10 +131,8 @@ DECODE_CONSTANTS = (
     Constant("occupancy", 1.0, 1e-3, 50.0), Constant("l2_gain", 1.0, 1e-3, 20.0),
     Constant("wave_time", 5e-7, 1e-10, 1e-4))
 
-PREFILL = Family("attention_prefill", PREFILL_CONSTANTS, prefill_form, _prefill_features,
-                 folds=5)
-DECODE = Family("attention_decode", DECODE_CONSTANTS, decode_form, _decode_features,
-                folds=5)
+PREFILL = Family("attention_prefill", PREFILL_CONSTANTS, prefill_form, _prefill_features)
+DECODE = Family("attention_decode", DECODE_CONSTANTS, decode_form, _decode_features)
 
 
 def _wanted(head_dim: Any, window: Any, dtype: str, kv: str, kernel: str, version: str,

@@ -70,8 +70,8 @@ class Family:
         form: (cases, `warm`, constants, all by keyword) -> terms, with "seconds" and "floor".
         features: (cases, terms) -> columns for the network.
         bound: largest log correction of the network.
-        folds: parts in which groups are held out; more where there are many, so that a held-out
-            fit sees nearly as much as the shipped one and intervals are not too wide.
+        folds: parts in which groups are held out; enough that a held-out fit sees nearly as much
+            as the shipped one, or intervals come out too wide.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Family:
     form: Form
     features: Features
     bound: float = 1.5
-    folds: int = 3
+    folds: int = 5
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,9 @@ RECIPES = {
     "linear_attention": Recipe(("linear_attention",), f"{_FIT}.linear_attention", "fit_linear"),
     "elementwise": Recipe(("elementwise", "quantize"), f"{_FIT}.elementwise", "fit_elementwise"),
     "collective": Recipe(("collective", "ep_a2a"), f"{_FIT}.collective", "fit_collective"),
+    "engines": Recipe(("serving_latency",), f"{_FIT}.engine", "fit_engines"),
     "single_stream": Recipe(("single_stream",), f"{_FIT}.single_stream", "fit_single_stream"),
+    "throughput": Recipe(("serving_throughput",), f"{_FIT}.throughput", "fit_throughput"),
 }
 
 

@@ -12,12 +12,17 @@ import json
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ridgeline.errors import UnknownName
+from ridgeline.errors import BadInput, UnknownName
 
-__all__ = ["FIXED", "EngineCosts", "engine_content", "engine_costs"]
+__all__ = ["FIXED", "PROMPTS_FIRST", "EngineCosts", "engine_content", "engine_costs"]
 
 # Costs beside the kernels, in the order of the columns that the fit works on.
 FIXED = ("step", "layer", "sequence", "token")
+
+
+# Engines whose scheduler runs prompts in steps of their own while decoding waits; the others mix
+# prompt chunks and decoding in one step.
+PROMPTS_FIRST = ("sglang",)
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,6 @@ class EngineCosts:
         queue: factor on the replayed wait for prompts: schedulers are less prompt than the replay.
         first_token_steps: decode steps that pass before a client sees its first token (engines
             that stream several tokens at a time).
-        prompts: "mixed" or "first", how prompts share steps with decoding (see serving).
         kernels: factor on kernel times by kind of op ("matmul", "attention", ...), for what the
             kernel tables do not see (other kernels, cold caches).
     """
@@ -45,7 +49,6 @@ class EngineCosts:
     request: float = 0.0
     queue: float = 1.0
     first_token_steps: float = 0.0
-    prompts: str = "mixed"
     kernels: tuple[tuple[str, float], ...] = ()
 
     def factor(self, kind: str) -> float:
@@ -62,7 +65,10 @@ def engine_content() -> dict[str, Any]:
     """The fitted constants of engines: costs, corrections, interval widths."""
     from ridgeline.timing.constants import constants_text
 
-    loaded: dict[str, Any] = json.loads(constants_text("engines"))
+    text = constants_text("engines.json")
+    if text is None:
+        raise BadInput("the constants of engines are missing; `ridgeline calibrate` makes them")
+    loaded: dict[str, Any] = json.loads(text)
     return loaded
 
 

@@ -39,17 +39,20 @@ Columns = Mapping[str, Any]
 
 LOADED = (
     Constant("step", 1e-3, 1e-5, 0.2, {"engine": 1.0, "device": 0.4}),
-    Constant("launch", 4e-6, 2e-7, 5e-4, {"engine": 0.7, "arch": 0.4, "device": 0.3}),
+    Constant("launch", 4e-6, 2e-7, 5e-4,
+             {"engine": 0.7, "arch": 0.4, "place": 0.3, "device": 0.3}),
     Constant("read", 1.3, 1.0, 30.0,
-             {"engine": 0.3, "arch": 0.2, "device": 0.2, "format": 0.2}),
+             {"engine": 0.3, "arch": 0.2, "place": 0.3, "device": 0.2, "format": 0.2}),
     Constant("cache", 1.6, 1.0, 40.0,
-             {"engine": 0.4, "arch": 0.3, "device": 0.3, "model": 0.3, "heads": 0.3}),
+             {"engine": 0.4, "arch": 0.3, "place": 0.3, "device": 0.3, "model": 0.3,
+              "heads": 0.3}),
     Constant("multiply", 1.8, 1.0, 40.0,
-             {"engine": 0.3, "arch": 0.3, "device": 0.2, "format": 0.2}),
-    Constant("sequence", 1e-5, 1e-8, 5e-3, {"engine": 1.0, "device": 0.5}),
+             {"engine": 0.3, "arch": 0.3, "place": 0.3, "device": 0.2, "format": 0.2}),
+    Constant("sequence", 1e-5, 1e-8, 5e-3, {"engine": 1.0, "place": 0.3, "device": 0.5}),
     Constant("wire", 1.5, 1.0, 30.0, {"arch": 0.4, "device": 0.3}),
-    Constant("hop", 1e-5, 1e-6, 1e-3, {"engine": 0.6, "arch": 0.4, "device": 0.4}),
-    Constant("experts", 1.3, 1.0, 20.0, {"engine": 0.4, "arch": 0.3, "device": 0.2}),
+    Constant("hop", 1e-5, 1e-6, 1e-3,
+             {"engine": 0.6, "arch": 0.4, "place": 0.3, "device": 0.4}),
+    Constant("experts", 1.3, 1.0, 20.0, {"engine": 0.4, "arch": 0.3, "device": 0.2, "version": 0.3}),
     Constant("load", 1.15, 1.0, 6.0,
              {"mode": 0.3, "engine": 0.2, "device": 0.15, "version": 0.15, "model": 0.15}),
 )
@@ -88,7 +91,8 @@ def load_keys(case: LoadCase) -> dict[str, str]:
     chip, arch = case.chip, case.architecture
     family = f"{chip.vendor}/{(chip.architecture.split() or [''])[0]}"
     heads = "shared" if _kv_shared(arch) else "full"
-    return {"engine": case.engine, "arch": family, "device": f"{case.engine}/{chip.name}",
+    return {"engine": case.engine, "arch": family, "place": f"{case.engine}/{family}",
+            "device": f"{case.engine}/{chip.name}",
             "format": f"{family}/{case.deployment.weights or arch.weight_format}",
             "model": arch.model_type, "heads": f"{case.engine}/{heads}",
             "mode": f"{case.engine}/{case.mode}", "version": f"{case.engine}/{case.version}"}

@@ -26,8 +26,6 @@ from ridgeline.timing.kernels.result import LEVELS as QUANTILES
 __all__ = ["fit_engines"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-# How engines fill a step, by their documentation: SGLang runs prompts first.
-PROMPTS = {"sglang": "first"}
 # Engines without rows here take the pooled costs.
 UNMEASURED = ("llamacpp", "transformers")
 # Runs with multi-token prediction look twice as fast as one token a step: their costs would be
@@ -156,8 +154,7 @@ class _Fitted:
 
     def content(self) -> dict[str, Any]:
         """What engines.json keeps of it."""
-        engines = {name: {**costs.to_json(), "prompts": PROMPTS.get(name, "mixed")}
-                   for name, costs in self.costs.items()}
+        engines = {name: costs.to_json() for name, costs in self.costs.items()}
         return {"engines": engines, "tpot": self.tpot.to_json(), "ttft": self.ttft.to_json()}
 
 

@@ -49,7 +49,7 @@ class Chip:
     name: str
     vendor: str
     architecture: str
-    peaks: Mapping[str, float]
+    peaks: Mapping[str, float] = field(hash=False)
     memory_bytes: float
     memory_bandwidth: float
     year: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -69,8 +70,12 @@ def deployed_of(resolved: Resolved) -> Deployed:
     """The scenario's replica, ready for timing."""
     work = resolved.scenario.workload
     longest = work.context or math.ceil((work.prompt + work.output) * 1.1)
-    return Deployed(resolved.architecture, resolved.deployment, resolved.cluster,
-                    resolved.formats, longest)
+    return _deployed(resolved.architecture, resolved.deployment, resolved.cluster,
+                     resolved.formats, longest)
+
+
+# One answer asks the same deployment for memory, speed and ops: its tables are made once.
+_deployed = functools.lru_cache(maxsize=64)(Deployed)
 
 
 def ideal_performance(resolved: Resolved) -> Performance:

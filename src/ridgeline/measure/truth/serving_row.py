@@ -150,6 +150,8 @@ def _engine(row: Row) -> str:
 def _version(row: Row) -> str:
     """The version column, else the version in the name of the container image."""
     version = str(row.get("backend_version") or "")
+    if not version[:1].isdigit():
+        version = ""          # a nightly build counts as the newest
     found = re.search(r"[:/]v?(\d+\.\d+[\w.]*)", str(row.get("silicon_data_source") or ""))
     return version if version or not found else found[1]
 
@@ -163,5 +165,5 @@ def _number(row: Row, name: str) -> float | None:
     value = row.get(name)
     if value in (None, ""):
         return None
-    number = float(value)  # type: ignore[arg-type]
+    number = float(value)
     return number if number == number else None

@@ -92,16 +92,18 @@ def _quantities(resolved: Resolved, p: Performance, ideal: bool) -> dict[str, An
 
     ends = [(p.ttft * math.exp(p.ttft_spread[i])
              + (p.e2e - p.ttft) * math.exp(p.tpot_spread[i])) for i in (1, 2)]
-    slow, fast = (p.output_tokens_per_s * p.e2e / end for end in (ends[1], ends[0]))
+    ends = [min(ends[0], p.e2e), max(ends[1], p.e2e)]
+    rate = p.output_tokens_per_s
+    slow, fast = min(rate, rate * p.e2e / ends[1]), max(rate, rate * p.e2e / ends[0])
     mfu_decode = p.decode_flop / (p.decode_s * peak)
     return {
         "bound": f"decode is bound by {p.bound_decode}, prefill by {p.bound_prefill}",
         "ttft_s": around(p.ttft, "s", p.ttft_spread, p.ttft_floor),
         "tpot_s": around(p.tpot, "s", p.tpot_spread, p.tpot_floor),
         "e2e_s": Quantity(p.e2e, ends[0], ends[1], "s", basis),
-        "output_tokens_per_s": Quantity(p.output_tokens_per_s, slow, fast, "token/s", basis),
-        "output_tokens_per_s_per_chip": Quantity(p.output_tokens_per_s / chips, slow / chips,
-                                                 fast / chips, "token/s", basis),
+        "output_tokens_per_s": Quantity(rate, slow, fast, "token/s", basis),
+        "output_tokens_per_s_per_chip": Quantity(
+            rate / chips, slow / chips, fast / chips, "token/s", basis),
         "mfu_prefill": known(p.prefill_flop / (p.prefill_s * peak), "1"),
         "mfu_decode": known(mfu_decode, "1"),
         "mbu_decode": known(p.decode_bytes / (p.decode_s * replica * chip.memory_bandwidth), "1"),

@@ -6,6 +6,7 @@ with zero size take no time (a decode-only step has prefill ops of zero tokens).
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,11 +36,12 @@ class StepTimer:
     costs: EngineCosts
 
     def __call__(self, ops: Sequence[Op]) -> Array:
-        """Seconds of all ops, one after another."""
-        total = np.zeros(1)
-        for op in ops:
-            total = total + self.op_seconds(op)
-        return total[0] if total.shape == (1,) else total
+        """Seconds of all ops, one after another; ops of one kind are timed in one call."""
+        total: Any = 0.0
+        for group in _alike(ops):
+            seconds = self.op_seconds(_stacked(group) if len(group) > 1 else group[0])
+            total = total + (seconds.sum(axis=0) if len(group) > 1 else seconds)
+        return np.asarray(total, float)
 
     def op_seconds(self, op: Op) -> Array:
         """Seconds of all repeats of one op."""
@@ -56,6 +58,38 @@ class StepTimer:
     def backend(self) -> str:
         """The engine whose measured kernels stand for this deployment's."""
         return self.deployment.engine
+
+
+_SIZES = ("repeats", "flop", "weight_bytes", "activation_bytes", "state_bytes", "message_bytes")
+
+
+# Kinds whose ops differ in size alone, and shape entries that must stay single numbers.
+_STACKABLE = ("matmul", "elementwise", "gather", "collective")
+_SINGLE = ("group", "spans")
+
+
+def _alike(ops: Sequence[Op]) -> list[list[Op]]:
+    """Ops that one kernel call can time together: same kind, formats and form."""
+    groups: dict[Any, list[Op]] = {}
+    for index, op in enumerate(ops):
+        single = tuple(float(op.shape[name]) for name in _SINGLE if name in op.shape)
+        key = (op.kind, op.compute, tuple(sorted(op.labels.items())), tuple(op.shape), single)
+        groups.setdefault(key if op.kind in _STACKABLE else index, []).append(op)
+    return list(groups.values())
+
+
+def _stacked(ops: Sequence[Op]) -> Op:
+    """One op whose fields have the ops along a new first axis."""
+    first = ops[0]
+    names = [name for name in first.shape if name not in _SINGLE]
+    columns = [[getattr(op, size) for size in _SIZES] + [op.shape[name] for name in names]
+               for op in ops]
+    shape = np.broadcast_shapes(*(np.shape(v) for column in columns for v in column))
+    stacked = [np.stack([np.broadcast_to(np.asarray(v, float), shape) for v in row])
+               for row in zip(*columns, strict=True)]
+    sizes: dict[str, Any] = dict(zip(_SIZES, stacked, strict=False))
+    sizes["shape"] = {**first.shape, **dict(zip(names, stacked[len(_SIZES):], strict=True))}
+    return dataclasses.replace(first, **sizes)
 
 
 def kernel_format(name: str, chip: Chip) -> str:
@@ -89,9 +123,10 @@ def _rows(op: Op) -> Any:
 
 def _positive(op: Op) -> Op:
     """The op with zero sizes lifted to one, since kernel models take no empty launch."""
-    shape = {k: v if k == "past_tokens" else np.where(np.asarray(v, float) > 0, v, 1.0)
-             for k, v in op.shape.items()}
-    return Op(**{**op.__dict__, "shape": shape})
+    kept = (*_SINGLE, "past_tokens")
+    shape = {name: value if name in kept else np.where(np.asarray(value, float) > 0, value, 1.0)
+             for name, value in op.shape.items()}
+    return dataclasses.replace(op, shape=shape)
 
 
 def _matmul(timer: StepTimer, op: Op) -> Any:

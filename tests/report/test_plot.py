@@ -50,7 +50,7 @@ def test_equal_values_lie_on_the_diagonal_of_equal_axes():
                     x=Axis(log=True, low=1.0, high=10.0), y=Axis(log=True, low=1.0, high=10.0))
     points = ET.fromstring(render_svg(square)).findall(f".//{SVG}circle")
     (x0, y0), (x1, y1) = [(float(p.get("cx")), float(p.get("cy"))) for p in points]
-    assert (x0, y0) == (84.0, 560 - 62.0)
+    assert (x0, y0) == (112.0, 560 - 62.0)
     assert (x1, y1) == (560 - 24.0, 58.0)
 
 

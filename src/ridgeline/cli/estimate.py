@@ -27,4 +27,5 @@ def estimate(**options: Any) -> None:
     from ridgeline.questions.roofline import roofline_figure
 
     scenario = read_options(options)
-    show(ask(scenario, ideal=options["ideal"]), options, lambda: roofline_figure(scenario))
+    show(ask(scenario, ideal=options["ideal"]), options,
+         lambda: roofline_figure(scenario, ideal=options["ideal"]))

@@ -42,7 +42,8 @@ def roofline(**options: Any) -> None:
     from ridgeline.questions.roofline import roofline_figure
 
     scenario = read_options(options)
-    show(ask(scenario, ideal=options["ideal"]), options, lambda: roofline_figure(scenario))
+    show(ask(scenario, ideal=options["ideal"]), options,
+         lambda: roofline_figure(scenario, ideal=options["ideal"]))
 
 
 def _matmul(options: dict[str, Any]) -> None:

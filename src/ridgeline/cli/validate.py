@@ -35,9 +35,11 @@ _WIDTH = 100
               "`ridgeline calibrate --out`.")
 @click.option("--write", metavar="FILE", help="Write the report as a Markdown page, with the "
               "cross-validated errors of every fit.")
+@click.option("--held-out", is_flag=True, help="Only print the errors on what each fit did not "
+              "see, as `ridgeline calibrate` found them.")
 def validate_command(files: tuple[str, ...], as_json: bool, by: str, plot: str | None,
                      unanswered: str | None, models: str | None, calibration: str | None,
-                     write: str | None) -> None:
+                     write: str | None, held_out: bool) -> None:
     """Compare predictions with measured tables; without FILE, with the shipped ones.
 
     A table's kind is told by its columns; plain, gzip and xz files are read. Every row gets a
@@ -46,6 +48,7 @@ def validate_command(files: tuple[str, ...], as_json: bool, by: str, plot: str |
     \b
     Examples:
       ridgeline validate
+      ridgeline validate --held-out
       ridgeline validate my_gemm.csv.gz --by gpu,backend
       ridgeline validate serving_latency.csv --plot scatter.svg --unanswered missing.csv
     """
@@ -56,6 +59,9 @@ def validate_command(files: tuple[str, ...], as_json: bool, by: str, plot: str |
         check_ending(plot)
     _check_folders(plot, unanswered, write)
     _use(models, calibration)
+    if held_out:
+        _print_held_out(as_json)
+        return
     asked = [c.strip() for c in by.split(",") if c.strip()]
     with _progress(as_json) as start:
         reports = validate_files(files or _shipped(), asked, start)
@@ -78,6 +84,29 @@ def validate_command(files: tuple[str, ...], as_json: bool, by: str, plot: str |
     if not as_json:
         for path in filter(None, (unanswered, plot, write)):
             click.echo(f"wrote {path}")
+
+
+def _print_held_out(as_json: bool) -> None:
+    """The cross-validated errors of every fit."""
+    from ridgeline.measure.validate.page import held_out_errors
+
+    found = list(held_out_errors())
+    if as_json:
+        click.echo(json.dumps([{"family": f, "left_out": n, **e} for f, n, e in found], indent=2))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("family", "left out"):
+        table.add_column(name)
+    for name in ("rows", "median APE", "p90 APE", "bias"):
+        table.add_column(name, justify="right")
+    for family, name, e in found:
+        table.add_row(family, name, f"{e['n']:,}", f"{e['median_ape_pct']:.1f} %",
+                      f"{e['p90_ape_pct']:.1f} %", f"{e['bias_pct']:+.1f} %")
+    Console(width=_WIDTH, highlight=False).print(table)
 
 
 def _check_folders(*paths: str | None) -> None:

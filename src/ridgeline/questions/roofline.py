@@ -110,26 +110,31 @@ def _moved(op: Op) -> float:
     return float(op.message_bytes if op.kind == "collective" else op.memory_bytes)
 
 
-def roofline_figure(scenario: Scenario) -> Figure:
-    """Log-log roofline: the roofs of the chip's formats, every op a dot sized by its time."""
+def roofline_figure(scenario: Scenario, *, ideal: bool = False) -> Figure:
+    """Log-log roofline: the roofs of the chip's formats, every op a dot sized by its time.
+
+    Dots lie at the calibrated rate, so their distance below the roof is what is lost; with
+    `ideal`, on the roof.
+    """
     resolved = resolve(scenario)
-    chip = resolved.cluster.chip
+    chip, replica = resolved.cluster.chip, deployed_of(resolved)
     used: set[str] = set()
     dots: list[Scatter] = []
     low, high = 1.0, 1.0
     for phase, color in (("prefill", "#d55e00"), ("decode", "#0072b2")):
         bounds = phase_bounds(resolved, phase)
-        total = float(bounds.serial)
-        for item in bounds.ops:
+        times = [float(b.lower) if ideal else float(replica.timer([b.op])) for b in bounds.ops]
+        total = sum(times)
+        for item, seconds in zip(bounds.ops, times, strict=True):
             intensity = _row(item)[4]
             if not intensity or item.op.kind == "collective":
                 continue
             used.add(item.op.compute)
             low, high = min(low, intensity), max(high, intensity)
-            share = float(item.lower) / total
-            reached = float(item.op.repeats * item.op.flop) / float(item.lower)
+            share = seconds / total
+            reached = float(item.op.repeats * item.op.flop) / seconds
             hover = (f"{phase} {item.op.name}: {format_si(intensity, 'FLOP/B')}, "
-                     f"{format_si(float(item.lower), 's')}, {100 * share:.1f} % of the step")
+                     f"{format_si(seconds, 's')}, {100 * share:.1f} % of the step")
             first = not any(d.name == phase for d in dots)
             dots.append(Scatter([intensity], [reached], name=phase if first else "",
                                 size=4 + 26 * share**0.5, hover=[hover], color=color))
@@ -138,7 +143,7 @@ def roofline_figure(scenario: Scenario) -> Figure:
         peak, ridge = chip.peak(compute), chip.ridge(compute)
         ends = [low / 2, ridge, max(high, ridge) * 4]
         roofs.append(Line(ends, [min(peak, i * chip.memory_bandwidth) for i in ends],
-                          name=f"{chip.name} {compute} {format_si(peak, 'FLOP/s')}",
+                          name=f"{compute} roof",
                           color="#333333", dash=len(roofs) > 0))
     work = resolved.scenario.workload
     return Figure(f"Roofline of {resolved.architecture.name} on {scenario.machine}",

@@ -11,7 +11,7 @@ from ridgeline.report.figure import Axis, Band, Bar, Figure, Line, Scatter, Seri
 from ridgeline.report.ticks import axis_range, ticks
 
 _FONT = "font-family='DejaVu Sans, Helvetica, Arial, sans-serif'"
-_LEFT, _TOP, _BOTTOM, _RIGHT, _LEGEND = 84.0, 58.0, 62.0, 24.0, 190.0
+_LEFT, _TOP, _BOTTOM, _RIGHT, _LEGEND = 112.0, 58.0, 62.0, 24.0, 190.0
 
 
 @dataclass(frozen=True)

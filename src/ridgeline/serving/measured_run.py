@@ -38,7 +38,7 @@ class Protocol:
 
 _PROTOCOLS = {"inferencex": Protocol(), "dynamo": Protocol(shortest=0.95)}
 # A plain question: lengths within 10 % of the mean, so that requests do not run in lockstep.
-STEADY = Protocol(waves=6, shortest=0.82)
+STEADY = Protocol(waves=4, shortest=0.82)
 
 
 def protocol_named(name: str) -> Protocol:

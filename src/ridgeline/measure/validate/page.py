@@ -68,20 +68,26 @@ def accuracy_page(reports: Sequence[FileReport]) -> str:
     return "".join(parts)
 
 
-def _held_out() -> Iterator[str]:
+def held_out_errors() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(family, what was left out, errors) of every fit, as `ridgeline calibrate` found them."""
     from ridgeline.timing.constants import constants_text
 
-    text = constants_text("accuracy.json")
-    if text is None:
-        return
-    yield _HELD_OUT
-    for family, splits in sorted(json.loads(text).items()):
-        for name, e in sorted(splits.items(), key=lambda item: _ORDER.get(item[0], 9)):
-            if isinstance(e, dict) and "median_ape_pct" in e:
-                inside = e.get("coverage80_pct")
-                yield (f"| {family} | {name} | {e['n']:,} | {e['median_ape_pct']:.1f} % | "
-                       f"{e['p90_ape_pct']:.1f} % | {e['bias_pct']:+.1f} % | "
-                       + ("-" if inside is None else f"{inside:.1f} %") + " |\n")
+    for family, splits in sorted(json.loads(constants_text("accuracy.json") or "{}").items()):
+        for name, errors in sorted(splits.items(), key=lambda item: _ORDER.get(item[0], 9)):
+            if isinstance(errors, dict) and "median_ape_pct" in errors:
+                yield family, name, errors
+
+
+def _held_out() -> Iterator[str]:
+    lines = []
+    for family, name, e in held_out_errors():
+        inside = e.get("coverage80_pct")
+        lines.append(f"| {family} | {name} | {e['n']:,} | {e['median_ape_pct']:.1f} % | "
+                     f"{e['p90_ape_pct']:.1f} % | {e['bias_pct']:+.1f} % | "
+                     + ("-" if inside is None else f"{inside:.1f} %") + " |\n")
+    if lines:
+        yield _HELD_OUT
+        yield from lines
 
 
 def _simpler(reports: Sequence[FileReport]) -> Iterator[str]:

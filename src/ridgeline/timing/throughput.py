@@ -33,7 +33,7 @@ from ridgeline.work.op import Op
 from ridgeline.work.step import Step, decode_step, prefill_step, step_ops
 
 __all__ = ["LOADED", "LoadCase", "WaveTime", "load_columns", "load_keys", "loaded_throughput",
-           "wave_seconds", "wave_time"]
+           "wave_floor", "wave_seconds", "wave_time"]
 
 Columns = Mapping[str, Any]
 
@@ -52,7 +52,8 @@ LOADED = (
     Constant("wire", 1.5, 1.0, 30.0, {"arch": 0.4, "device": 0.3}),
     Constant("hop", 1e-5, 1e-6, 1e-3,
              {"engine": 0.6, "arch": 0.4, "place": 0.3, "device": 0.4}),
-    Constant("experts", 1.3, 1.0, 20.0, {"engine": 0.4, "arch": 0.3, "device": 0.2, "version": 0.3}),
+    Constant("experts", 1.3, 1.0, 20.0,
+             {"engine": 0.4, "arch": 0.3, "device": 0.2, "version": 0.3}),
     Constant("load", 1.15, 1.0, 6.0,
              {"mode": 0.3, "engine": 0.2, "device": 0.15, "version": 0.15, "model": 0.15}),
 )
@@ -226,11 +227,14 @@ def wave_time(case: LoadCase) -> WaveTime:
     if fitted.knows("engine", keys["engine"]):
         known = "device" if fitted.knows("device", keys["device"]) else "architecture"
     seconds = float(wave_seconds(columns, fitted.values(keys)))
-    return WaveTime(seconds, _floor(columns), spreads.ends(known, keys["engine"]),
+    return WaveTime(seconds, wave_floor(columns), spreads.ends(known, keys["engine"]),
                     case.replicas * case.batch * max(case.output, 1.0), known)
 
 
-def _floor(c: Columns) -> float:
+def wave_floor(columns: Columns) -> float:
+    """Least seconds of a wave: bytes over bandwidth and FLOP over peak, phase by phase."""
+    c = columns
+
     def phase(p: str) -> float:
         memory = c[p + "read"] + c[p + "expert_read"] + c[p + "cache"]
         return float(max(memory, c[p + "compute"] + c[p + "expert_compute"]))

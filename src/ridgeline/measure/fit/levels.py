@@ -199,6 +199,17 @@ def held_out(form: Form, rows: Rows, constants: Sequence[Constant], groups: NDAr
     return out
 
 
+def elsewhere(rows: Rows, groups: NDArray[Any], level: str) -> NDArray[np.bool_]:
+    """Rows whose value of a level also occurs in another group; all of them without a level."""
+    if not level:
+        return np.ones(len(groups), bool)
+    values = rows.keys[level].tolist()
+    seen: dict[str, set[str]] = {}
+    for value, group in zip(values, groups.tolist(), strict=True):
+        seen.setdefault(value, set()).add(group)
+    return np.array([len(seen[value]) > 1 for value in values])
+
+
 def spreads(residuals: Mapping[str, Array], groups: NDArray[Any]) -> Spreads:
     """Interval widths from held-out residuals.
 

@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ridgeline.errors import RidgelineError
-from ridgeline.measure.fit.levels import Form, Rows, errors, fit_levels, held_out, spreads
+from ridgeline.measure.fit.levels import (
+    Form,
+    Rows,
+    elsewhere,
+    errors,
+    fit_levels,
+    held_out,
+    spreads,
+)
 from ridgeline.measure.truth.stream_row import read_stream_row
 from ridgeline.timing import single_stream as forms
 from ridgeline.timing.levels import Constant
@@ -95,7 +103,7 @@ def fit_single_stream(rows: Mapping[str, NDArray[Any]]) -> tuple[dict[str, Any],
         residuals = {}
         for distance, (group, level) in _HELD.items():
             guess = held_out(form, data.rows, constants, data.groups[group])
-            near = data.rows.keep & _elsewhere(data, group, level)
+            near = data.rows.keep & elsewhere(data.rows, data.groups[group], level)
             residuals[distance] = np.where(near, np.log(data.rows.seconds / guess), np.nan)
             name = f"{what}, {_WORDS[group]} held out"
             report[name] = errors(data.rows.seconds, guess)
@@ -105,18 +113,6 @@ def fit_single_stream(rows: Mapping[str, NDArray[Any]]) -> tuple[dict[str, Any],
                          "spreads": spreads(residuals, data.rows.keys["engine"]).to_json()}
         report.update(_baselines(data.rows, what))
     return content, report
-
-
-def _elsewhere(data: StreamRows, group: str, level: str) -> NDArray[np.bool_]:
-    """Rows whose value of a level also occurs in another group."""
-    groups = data.groups[group].tolist()
-    if not level:
-        return np.ones(len(groups), bool)
-    values = data.rows.keys[level].tolist()
-    seen: dict[str, set[str]] = {}
-    for value, name in zip(values, groups, strict=True):
-        seen.setdefault(value, set()).add(name)
-    return np.array([len(seen[value]) > 1 for value in values])
 
 
 def _baselines(rows: Rows, what: str) -> dict[str, Any]:

@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ridgeline.errors import RidgelineError
-from ridgeline.measure.fit.levels import Rows, errors, fit_levels, held_out, spreads
+from ridgeline.measure.fit.levels import (
+    Rows,
+    elsewhere,
+    errors,
+    fit_levels,
+    held_out,
+    spreads,
+)
 from ridgeline.measure.truth.throughput_row import read_throughput_row
 from ridgeline.timing.throughput import LOADED, load_columns, load_keys, wave_seconds
 
@@ -20,7 +27,7 @@ Array = NDArray[np.floating[Any]]
 # Distance -> what is held out to measure it, and the level that must have been seen elsewhere.
 _HELD = {"device": ("model", "device"), "architecture": ("device", "engine"),
          "pooled": ("source", "")}
-_SIGMA, _STEPS, _FOLDS = 0.1, 25, 6
+_SIGMA, _STEPS, _FOLDS = 0.2, 25, 20
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ def fit_throughput(rows: Mapping[str, NDArray[Any]]) -> tuple[dict[str, Any], di
     for distance, (group, level) in _HELD.items():
         guess = held_out(wave_seconds, data.rows, LOADED, data.groups[group], folds=_FOLDS,
                          sigma=_SIGMA, steps=_STEPS)
-        near = elsewhere(data, group, level)
+        near = elsewhere(data.rows, data.groups[group], level)
         residuals[distance] = np.where(near, np.log(seconds / guess), np.nan)
         report[f"{group} held out"] = errors(seconds, guess)
         if level:
@@ -87,18 +94,6 @@ def fit_throughput(rows: Mapping[str, NDArray[Any]]) -> tuple[dict[str, Any], di
     report.update(_baselines(data.rows))
     spread = spreads(residuals, data.rows.keys["engine"])
     return {"format_version": 1, **fitted.to_json(), "spreads": spread.to_json()}, report
-
-
-def elsewhere(data: LoadRows, group: str, level: str) -> NDArray[np.bool_]:
-    """Rows whose value of a level also occurs in another group."""
-    groups = data.groups[group].tolist()
-    if not level:
-        return np.ones(len(groups), bool)
-    values = data.rows.keys[level].tolist()
-    seen: dict[str, set[str]] = {}
-    for value, name in zip(values, groups, strict=True):
-        seen.setdefault(value, set()).add(name)
-    return np.array([len(seen[value]) > 1 for value in values])
 
 
 def _baselines(rows: Rows) -> dict[str, Any]:

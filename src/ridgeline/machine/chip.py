@@ -81,6 +81,17 @@ class Chip:
             raise BadInput(f"{self.name} has no {compute} matrix rate; it has: "
                            + ", ".join(self.peaks)) from None
 
+    def rate(self, compute: str) -> float:
+        """Peak of a compute format, or of 16 or 32 bit where the chip lacks it [FLOP/s].
+
+        Raises:
+            BadInput: the chip has no rate for 16 bits or wider.
+        """
+        for name in (compute, "bf16", "fp16", "fp32"):
+            if name in self.peaks:
+                return self.peaks[name]
+        return self.peak(compute)
+
     def ridge(self, compute: str) -> float:
         """Arithmetic intensity at which memory and compute take equally long [FLOP/byte]."""
         return self.peak(compute) / self.memory_bandwidth

@@ -116,7 +116,7 @@ def op_bounds(op: Op, cluster: Cluster) -> OpBounds:
         sent = wire_bytes(collective=op.labels["collective"], message_bytes=op.message_bytes,
                           group=op.shape["group"])
         return OpBounds(op, 0.0, 0.0, op.repeats * sent / link.bandwidth)
-    return OpBounds(op, op.repeats * op.flop / chip.peak(op.compute),
+    return OpBounds(op, op.repeats * op.flop / chip.rate(op.compute),
                     op.repeats * op.memory_bytes / chip.memory_bandwidth, 0.0)
 
 

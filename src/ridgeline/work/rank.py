@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ridgeline.deployment import Deployment
 from ridgeline.deployment.operands import Format, Formats
-from ridgeline.numeric import Numeric
+from ridgeline.numeric import Numeric, where
 from ridgeline.work.op import Follows, Op
 
 
@@ -44,9 +44,9 @@ class Rank:
 
     def matmul(self, name: str, part: str, m: Numeric, k: Numeric, n: Numeric, repeats: Numeric,
                weight: Format, follows: Follows = "tokens") -> Op:
-        """A dense linear layer: [m, k] activations times a [k, n] weight read once."""
+        """A dense linear layer: [m, k] activations times a [k, n] weight, read once if at all."""
         return Op(name, "matmul", part, repeats=repeats, flop=2 * m * k * n,
-                  weight_bytes=k * n * weight.bytes,
+                  weight_bytes=where(m > 0, k * n * weight.bytes, 0.0),
                   activation_bytes=m * (k + n) * self.activation, compute=weight.compute,
                   follows=follows, shape={"m": m, "k": k, "n": n}, labels={"format": weight.name})
 
@@ -55,7 +55,7 @@ class Rank:
                        follows: Follows = "tokens") -> Op:
         """`heads` products of [m, k] with a [k, n] weight of their own."""
         return Op(name, "matmul", part, repeats=repeats, flop=2 * heads * m * k * n,
-                  weight_bytes=heads * k * n * weight.bytes,
+                  weight_bytes=where(m > 0, heads * k * n * weight.bytes, 0.0),
                   activation_bytes=heads * m * (k + n) * self.activation, compute=weight.compute,
                   follows=follows, shape={"m": m, "k": k, "n": n, "heads": heads},
                   labels={"format": weight.name})

@@ -159,7 +159,10 @@ def corrected(case: ServingCase, costs: EngineCosts, tpot: float, wait: float,
     factor = math.exp(correction(content["tpot"], case))
     seen = case.model in content["models"]
     decode = tpot * factor
-    first = costs.request + costs.queue * wait + costs.first_token_steps * decode
+    # Measured servers were launched to stream tokens in bundles; a plain question is about one
+    # that sends every token.
+    bundle = costs.first_token_steps if case.protocol else 0.0
+    first = costs.request + costs.queue * wait + bundle * decode
     if seen:
         first *= math.exp(correction(content["ttft"], case))
     return Latency(first, decode, _spread(content, "ttft", case), _spread(content, "tpot", case),

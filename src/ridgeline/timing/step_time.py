@@ -196,6 +196,10 @@ def _softmax(timer: StepTimer, op: Op, phase: str) -> Any:
         window=window, kv_format=kv, backend=timer.backend).seconds
 
 
+# Rotary width of every latent-attention model so far; only its sum with the rest sets the time.
+_ROPE = 64.0
+
+
 def _latent(timer: StepTimer, op: Op, phase: str) -> Any:
     from ridgeline.timing.kernels.mla import mla_time
 
@@ -204,10 +208,14 @@ def _latent(timer: StepTimer, op: Op, phase: str) -> Any:
     if phase == "prefill":
         return mla_time(chip, phase="prefill", batch=s["batch"], q_heads=s["q_heads"],
                         new_tokens=s["new_tokens"], past_tokens=s["past_tokens"], window=window,
-                        kv_format=op.labels["kv_format"], backend=timer.backend).seconds
+                        qk_nope_head_dim=s["head_dim"] - _ROPE, qk_rope_head_dim=_ROPE,
+                        v_head_dim=s["v_head_dim"], kv_format=op.labels["kv_format"],
+                        backend=timer.backend).seconds
+    # Absorbed decode: scores over the latent and the rotary key, values are the latent.
     return mla_time(chip, phase="decode", batch=s["batch"], q_heads=s["q_heads"],
-                    kv_len=s["kv_len"], window=window, kv_format=op.labels["kv_format"],
-                    backend=timer.backend).seconds
+                    kv_len=s["kv_len"], window=window, kv_lora_rank=s["v_head_dim"],
+                    qk_rope_head_dim=s["head_dim"] - s["v_head_dim"],
+                    kv_format=op.labels["kv_format"], backend=timer.backend).seconds
 
 
 def _scan(timer: StepTimer, op: Op) -> Any:

@@ -3,6 +3,7 @@ import pytest
 
 from ridgeline.measure.fit.levels import (
     Rows,
+    covered,
     elsewhere,
     errors,
     fit_levels,
@@ -86,6 +87,15 @@ def test_widths_cover_what_they_say():
         mine = np.exp(residual[groups == group])
         _, low, high, _ = found.ends("device", group)
         assert np.mean((mine >= low) & (mine <= high)) == pytest.approx(0.8, abs=0.04)
+
+
+def test_coverage_is_judged_on_rows_the_widths_did_not_see():
+    random = np.random.default_rng(1)
+    groups = np.full(2000, "one", object)
+    assert covered(random.standard_normal(2000), groups) == pytest.approx(80, abs=4)
+    # Widths from one half say nothing of another distribution in the other half.
+    mixed = np.where(np.arange(2000) % 2 == 0, 0.01, 1.0) * random.standard_normal(2000)
+    assert covered(mixed, groups) < 70
 
 
 def test_elsewhere_means_in_another_group():

@@ -1,0 +1,55 @@
+"""The estimators of the engine layer find what made-up data were made with."""
+
+import numpy as np
+import pytest
+
+from ridgeline.measure.fit.engine_parts import Costs, Ridge, fit_costs, fit_first_token
+from ridgeline.serving.latency import COMPONENTS, KINDS
+from ridgeline.timing.adjust import LEVELS
+
+RNG = np.random.default_rng(7)
+
+
+def components(count=400):
+    kernels = RNG.lognormal(-6.0, 1.0, (count, len(KINDS)))
+    counts = np.stack([np.ones(count), RNG.integers(20, 90, count),
+                       RNG.integers(1, 256, count), RNG.integers(0, 4000, count)], axis=1)
+    return np.concatenate([kernels, counts], axis=1)
+
+
+def test_costs_come_back_from_clean_data():
+    x = components()
+    true = Costs(np.full(len(KINDS), 1.0), np.array([2e-3, 2e-5, 1e-5, 1e-7]))
+    real = true.seconds(x)
+    found = fit_costs(x, real, np.ones(len(x)))
+    assert found.seconds(x) == pytest.approx(real, rel=0.02)
+    assert len(found.to_json()["kernels"]) == len(KINDS) and len(COMPONENTS) == x.shape[1]
+
+
+def test_outliers_do_not_rule():
+    x = components()
+    true = Costs(np.ones(len(KINDS)), np.array([2e-3, 2e-5, 1e-5, 1e-7]))
+    real = true.seconds(x)
+    real[::15] *= 8
+    error = np.abs(fit_costs(x, real, np.ones(len(x))).seconds(x) / true.seconds(x) - 1)
+    assert np.median(error) < 0.03
+
+
+def test_first_token_terms_come_back():
+    wait, decode = RNG.lognormal(-3, 1, 300), RNG.lognormal(-4.5, 0.7, 300)
+    real = 0.05 + 1.5 * wait + 20 * decode
+    found = fit_first_token(Costs(np.ones(len(KINDS)), np.ones(4)), wait, decode, real,
+                            np.ones(300))
+    assert found.first == pytest.approx((0.05, 1.5, 20.0), rel=0.05)
+
+
+def test_ridge_learns_a_kind_and_leaves_the_unknown_alone():
+    kinds = np.array(["a", "b"] * 100)
+    keys = {level: np.full(200, "same") for level in LEVELS} | {"engine": kinds}
+    numbers = np.concatenate([np.ones((200, 1)), np.zeros((200, 4))], axis=1)
+    target = np.where(kinds == "a", 0.3, -0.2) + RNG.normal(0, 0.02, 200)
+    ridge = Ridge.fit(keys, numbers, target, np.ones(200), np.ones(200, bool))
+    assert ridge.predict(keys, numbers) == pytest.approx(np.where(kinds == "a", 0.3, -0.2),
+                                                         abs=0.05)
+    unknown = {level: np.array(["never seen"]) for level in LEVELS}
+    assert ridge.predict(unknown, numbers[:1]) == pytest.approx([0.0])

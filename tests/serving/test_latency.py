@@ -1,0 +1,101 @@
+"""Latency of deployments: order, corrections within their bound, pools apart."""
+
+import dataclasses
+import math
+
+import pytest
+
+from ridgeline.catalog import load_chip
+from ridgeline.deployment import Deployment
+from ridgeline.deployment.operands import settle_formats
+from ridgeline.machine import Cluster
+from ridgeline.model.load import load_architecture
+from ridgeline.serving.deployed import Deployed
+from ridgeline.serving.disaggregated import queue_in_closed_loop
+from ridgeline.serving.latency import Pools, case_of, component_table, latency, raw_latency
+from ridgeline.serving.measured_run import STEADY, protocol_named
+from ridgeline.timing.adjust import BOUND, LEVELS, architecture_class, correction
+
+
+def replica(model="Llama-3.1-8B", chip="H100-SXM", longest=4096, **fields):
+    architecture, plan, found = load_architecture(model), Deployment(**fields), load_chip(chip)
+    return Deployed(architecture, plan, Cluster.of(found, plan.chips_per_replica),
+                    settle_formats(architecture, plan, found), longest)
+
+
+def ask(pools, concurrency, protocol="", **changes):
+    load = {"prompt": 1000, "output": 100, **changes}
+    return latency(pools, protocol_named(protocol) if protocol else STEADY,
+                   concurrency=concurrency, protocol_name=protocol, **load)
+
+
+def test_more_users_wait_longer():
+    one = replica()
+    found = [ask(Pools(one, one), c) for c in (1, 8, 64)]
+    assert [f.ttft for f in found] == sorted(f.ttft for f in found)
+    assert [f.tpot for f in found] == sorted(f.tpot for f in found)
+
+
+def test_components_add_up_to_the_whole():
+    """Kernels by kind plus the engine's costs are the step times of the deployment."""
+    one = replica()
+    parts = component_table(one)
+    plain = one.tabulated(dataclasses.replace(one.timer, costs=type(one.costs)()))
+    for tokens in (1.0, 37.0, 500.0):
+        assert float(parts.tokens(tokens).sum()) == pytest.approx(plain.tokens(tokens))
+        assert float(parts.decode(tokens, 900.0)[:-4].sum()) == pytest.approx(
+            plain.decode(tokens, 900.0))
+
+
+def test_a_component_replay_is_the_replay():
+    one = replica()
+    tables = component_table(one)
+    load = {"concurrency": 8, "prompt": 500, "output": 50}
+    tpot, wait, _, _ = raw_latency(Pools(one, one), (tables, tables), STEADY, **load)
+    plain = one.tabulated(dataclasses.replace(one.timer, costs=type(one.costs)()))
+    alone = raw_latency(Pools(one, one), (plain, plain), STEADY, **load)
+    assert float(tpot[:-4].sum()) == pytest.approx(float(alone[0]), rel=1e-6)
+    assert float(wait[:-4].sum()) == pytest.approx(float(alone[1]), rel=1e-6)
+
+
+def test_pools_apart_do_not_make_decoding_wait_for_prompts():
+    mixed, apart = replica(), Pools(replica(), replica(), 1, 2)
+    together = ask(Pools(mixed, mixed), 32, prompt=4000)
+    assert ask(apart, 32, prompt=4000).tpot < together.tpot
+
+
+def test_corrections_stay_within_their_bound():
+    one = replica()
+    case = case_of(Pools(one, one), protocol="", concurrency=8, prompt=1000, output=100)
+    huge = {"all": {"": [50.0] * 5}}
+    assert abs(correction(huge, case)) <= BOUND
+    assert correction({}, case) == 0.0
+    assert correction({"engine": {"another": [9.0] * 5}}, case) == 0.0
+    assert all(isinstance(case.key(level), str) for level in LEVELS)
+
+
+@pytest.mark.parametrize(("model", "kind"), [
+    ("Llama-3.1-8B", "dense"), ("gpt-oss-20b", "moe"), ("DeepSeek-V3", "mla"),
+    ("Qwen3-Next-80B-A3B-Instruct", "hybrid"), ("mamba-2.8b-hf", "hybrid")])
+def test_classes(model, kind):
+    assert architecture_class(load_architecture(model)) == kind
+
+
+def test_intervals_widen_for_models_and_chips_never_measured():
+    def width(model, chip, **fields):
+        one = replica(model, chip, **fields)
+        low, high = ask(Pools(one, one), 8).tpot_spread[1:3]
+        return high - low
+
+    known = width("gpt-oss-120b", "H200-SXM", tp=2)
+    assert width("gpt-oss-120b", "L40S", tp=4) > known
+    assert width("Qwen3-8B", "H200-SXM") > known
+
+
+@pytest.mark.parametrize("customers", [1, 2, 5, 20])
+def test_closed_queue_keeps_little_s_law(customers):
+    """N = X (R + D), and the server is never more than fully busy."""
+    visit = queue_in_closed_loop(customers=customers, service=0.5, servers=1, away=2.0)
+    rate = customers / (visit + 2.0)
+    assert rate * 0.5 <= 1 + 1e-9 and visit >= 0.5
+    assert math.isclose(customers, rate * (visit + 2.0))

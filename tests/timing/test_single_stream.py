@@ -139,6 +139,6 @@ def test_kinds_of_formats_and_backends():
     kinds = [quant_kind(get_format(f)) for f in ("bf16", "q4_k_m", "iq3_s", "q8_0", "gguf_mxfp4")]
     assert kinds == ["f16", "k", "iq", "legacy", "mxfp4"]
     assert [default_backend(load_chip(c)) for c in ("RTX-4090", "Apple-M2-Ultra", "RX-7900-XTX",
-                                                    "Raspberry-Pi-5")] == [
-        "cuda", "metal", "vulkan", "cpu"]
+                                                    "MI300X", "Raspberry-Pi-5")] == [
+        "cuda", "metal", "vulkan", "rocm", "cpu"]
     assert stream_keys(case())["arch"] == "cuda/NVIDIA/Ada"

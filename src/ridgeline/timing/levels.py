@@ -8,14 +8,10 @@ that on the engine. The offsets are fitted together with a pull to zero (`measur
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, Any]
+from typing import Any
 
 __all__ = ["Constant", "Levelled", "Spreads"]
 
@@ -60,8 +56,6 @@ class Levelled:
         Args:
             keys: level -> value of the case ("engine": "llamacpp/cuda").
         """
-        import math
-
         found = {}
         for constant in self.constants:
             offsets = self.offsets[constant.name]
@@ -100,8 +94,6 @@ class Spreads:
 
     def ends(self, distance: str, group: str) -> tuple[float, float, float, float]:
         """Factors on a predicted time at 2.5, 10, 90 and 97.5 %; a group never met is as others."""
-        import math
-
         width = self.widths.get(distance, {}).get(group, 1.0)
         low95, low80, high80, high95 = (math.exp(width * e) for e in self.common[distance])
         return low95, low80, high80, high95

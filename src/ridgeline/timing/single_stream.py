@@ -200,9 +200,11 @@ def _floor(c: Columns, what: str) -> float:
 
 
 def default_backend(chip: Chip) -> str:
-    """The backend people run on a chip: CUDA, Metal, Vulkan or the processor itself."""
+    """The backend people run on a chip: CUDA, Metal, ROCm, Vulkan or the processor itself."""
     if chip.kind == "cpu":
         return "cpu"
+    if chip.architecture.startswith("CDNA"):
+        return "rocm"
     return {"NVIDIA": "cuda", "Apple": "metal"}.get(chip.vendor, "vulkan")
 
 

@@ -234,6 +234,30 @@ def spreads(residuals: Mapping[str, Array], groups: NDArray[Any]) -> Spreads:
     return Spreads(common, widths)
 
 
+def covered(residual: Array, groups: NDArray[Any]) -> float:
+    """Share of residuals inside 80 % intervals from the other half of them [%]."""
+    half = np.arange(len(residual)) % 2
+    inside = np.zeros(len(residual), bool)
+    for side in (0, 1):
+        other, mine = half != side, half == side
+        found = spreads({"": residual[other]}, groups[other])
+        ends = np.log([found.ends("", g)[1:3] for g in groups[mine].tolist()])
+        inside[mine] = (residual[mine] >= ends[:, 0]) & (residual[mine] <= ends[:, 1])
+    return float(inside.mean() * 100)
+
+
+def held_out_errors(rows: Rows, guess: Array, groups: NDArray[Any]) -> dict[str, float]:
+    """`errors` of held-out predictions, and how many lie in their 80 % intervals.
+
+    Args:
+        rows: the measurements.
+        guess: predicted seconds.
+        groups: engine of each row, whose intervals have a width of their own.
+    """
+    inside = covered(np.log(rows.seconds / guess), groups)
+    return {**errors(rows.seconds, guess), "coverage80_pct": round(inside, 1)}
+
+
 def _scale(residual: Array) -> float:
     """Size that 80 % of the residuals stay below; at least 2 %."""
     return max(float(np.percentile(np.abs(residual), 80.0)), 0.02)

@@ -17,6 +17,7 @@ from ridgeline.measure.fit.levels import (
     errors,
     fit_levels,
     held_out,
+    held_out_errors,
     spreads,
 )
 from ridgeline.measure.truth.stream_row import read_stream_row
@@ -106,12 +107,14 @@ def fit_single_stream(rows: Mapping[str, NDArray[Any]]) -> tuple[dict[str, Any],
             near = data.rows.keep & elsewhere(data.rows, data.groups[group], level)
             residuals[distance] = np.where(near, np.log(data.rows.seconds / guess), np.nan)
             name = f"{what}, {_WORDS[group]} held out"
-            report[name] = errors(data.rows.seconds, guess)
+            engine = data.rows.keys["engine"]
+            report[name] = held_out_errors(data.rows, guess, engine)
             if level:
-                report[f"{name}, {level} known"] = errors(data.rows.seconds[near], guess[near])
+                report[f"{name}, {level} known"] = held_out_errors(data.rows.pick(near),
+                                                                  guess[near], engine[near])
         content[what] = {**fitted.to_json(),
                          "spreads": spreads(residuals, data.rows.keys["engine"]).to_json()}
-        report.update(_baselines(data.rows, what))
+        report[f"{what}, simpler models"] = _baselines(data.rows, what)
     return content, report
 
 
@@ -124,5 +127,4 @@ def _baselines(rows: Rows, what: str) -> dict[str, Any]:
         flop = c["dense_flop"] + c["expert_flop"] + c["attention_flop"]
         floor = c["passes"] * np.maximum(memory, flop / c["peak"])
     best = floor * np.median(rows.seconds / floor)
-    return {f"{what}, roofline": errors(rows.seconds, floor),
-            f"{what}, one efficiency": errors(rows.seconds, best)}
+    return {"roofline": errors(rows.seconds, floor), "one efficiency": errors(rows.seconds, best)}

@@ -16,6 +16,7 @@ from ridgeline.measure.fit.levels import (
     errors,
     fit_levels,
     held_out,
+    held_out_errors,
     spreads,
 )
 from ridgeline.measure.truth.throughput_row import read_throughput_row
@@ -82,17 +83,20 @@ def fit_throughput(rows: Mapping[str, NDArray[Any]]) -> tuple[dict[str, Any], di
     data = load_rows(rows)
     seconds = data.rows.seconds
     fitted = fit_levels(wave_seconds, data.rows, LOADED, sigma=_SIGMA, steps=_STEPS)
-    residuals, report = {}, {}
+    residuals: dict[str, Array] = {}
+    report: dict[str, Any] = {}
+    engine = data.rows.keys["engine"]
     for distance, (group, level) in _HELD.items():
         guess = held_out(wave_seconds, data.rows, LOADED, data.groups[group], folds=_FOLDS,
                          sigma=_SIGMA, steps=_STEPS)
         near = elsewhere(data.rows, data.groups[group], level)
         residuals[distance] = np.where(near, np.log(seconds / guess), np.nan)
-        report[f"{group} held out"] = errors(seconds, guess)
+        report[f"{group} held out"] = held_out_errors(data.rows, guess, engine)
         if level:
-            report[f"{group} held out, {level} known"] = errors(seconds[near], guess[near])
-    report.update(_baselines(data.rows))
-    spread = spreads(residuals, data.rows.keys["engine"])
+            report[f"{group} held out, {level} known"] = held_out_errors(
+                data.rows.pick(near), guess[near], engine[near])
+    report["simpler models"] = _baselines(data.rows)
+    spread = spreads(residuals, engine)
     return {"format_version": 1, **fitted.to_json(), "spreads": spread.to_json()}, report
 
 

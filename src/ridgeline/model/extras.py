@@ -136,7 +136,7 @@ def declared_formats(outer: Fields, f: Fields) -> tuple[str, str | None]:
     if method == "bitnet":
         return "ternary", None
     if method in ("gptq", "awq", "auto-round"):
-        return ("int8" if group.raw("bits") == 8 else "int4"), None
+        return _grouped_int(group, "awq" if method == "awq" else "gptq"), None
     if method == "compressed-tensors":
         return _compressed_tensors(group, plain)
     if isinstance(method, str) and "modelopt" in method:
@@ -151,5 +151,25 @@ def _compressed_tensors(group: Fields, plain: str) -> tuple[str, str | None]:
     only_experts = isinstance(ignored, list) and any("self_attn" in str(i) for i in ignored)
     kind = str(named)
     packed = ("mxfp4" if "mxfp4" in kind else "nvfp4" if "nvfp4" in kind else
-              "int4" if "pack" in kind else "int8" if "int" in kind else "fp8")
+              _packed_int(group) if "pack" in kind else "int8" if "int" in kind else "fp8")
     return (plain, packed) if only_experts else (packed, None)
+
+
+def _grouped_int(group: Fields, name: str) -> str:
+    """Integer weights with a scale for each group of values; a scale a column costs nothing."""
+    if group.raw("bits", "w_bit") == 8:
+        return "int8"
+    size = group.raw("group_size", "q_group_size")
+    return "int4" if size == -1 else name
+
+
+def _packed_int(group: Fields) -> str:
+    """Packed integers of compressed-tensors: bits and group size of its first weight scheme."""
+    schemes = group.raw("config_groups")
+    first = next(iter(schemes.values()), None) if isinstance(schemes, dict) else None
+    weights = first.get("weights") if isinstance(first, dict) else None
+    if not isinstance(weights, dict):
+        return "int4_g128"
+    if weights.get("num_bits") == 8:
+        return "int8"
+    return "int4_g128" if weights.get("group_size") else "int4"

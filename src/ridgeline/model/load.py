@@ -91,7 +91,8 @@ def _index(extra: str) -> dict[str, list[Path]]:
 def _stem(name: str) -> str:
     """The key without variant endings ("-Instruct", "-hf", "-2507")."""
     words = re.split(r"[-_ ]+", name.lower().replace("__", "/").rsplit("/", 1)[-1])
-    while len(words) > 1 and (words[-1] in _VARIANTS or re.fullmatch(r"\d{4}|v\d[.\d]*", words[-1])):
+    while len(words) > 1 and (words[-1] in _VARIANTS
+                              or re.fullmatch(r"\d{4}|v\d[.\d]*", words[-1])):
         words.pop()
     return re.sub(r"[^a-z0-9]", "", "".join(words)).removeprefix("meta")
 

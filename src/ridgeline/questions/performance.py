@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from dataclasses import dataclass
 
+from ridgeline.quantity import Quantity
 from ridgeline.questions.resolve import Resolved
 from ridgeline.questions.textbook import WholeModel, whole_model
 from ridgeline.serving.deployed import Deployed
@@ -14,6 +16,8 @@ from ridgeline.serving.measured_run import STEADY
 from ridgeline.timing.roofline import StepBounds, bound_name, step_bounds
 from ridgeline.work.step import Step, decode_step, prefill_step
 
+# Engines measured one stream at a time, with rates of their own.
+SINGLE_STREAM = ("llamacpp",)
 # Quantiles of log(real / predicted) at 2.5, 10, 90 and 97.5 %.
 Spread = tuple[float, float, float, float]
 
@@ -123,6 +127,40 @@ def _two_way(model: WholeModel, flop: float, seconds: float) -> str:
 
 
 def calibrated_performance(resolved: Resolved) -> Performance:
+    """Calibrated speed: replayed scheduler, or for single-stream engines their measured rates."""
+    if resolved.deployment.engine in SINGLE_STREAM:
+        return _streamed(resolved)
+    return _replayed(resolved)
+
+
+def _streamed(resolved: Resolved) -> Performance:
+    """llama.cpp and the like: rates of one batch, prompt first and then generation.
+
+    Replicas of one device each take their share; devices of a replica hold layers in turn.
+    """
+    from ridgeline.timing.single_stream import single_stream_rates
+
+    replica, work = deployed_of(resolved), resolved.scenario.workload
+    batch = float(per_replica(resolved))
+    new = max(1.0, work.prompt * (1 - work.prefix_hit))
+    rates = single_stream_rates(
+        resolved.architecture, resolved.cluster.chip, quant=resolved.formats.dense.name,
+        engine=resolved.deployment.engine, prompt_tokens=new, gen_tokens=float(max(work.output, 1)),
+        context_depth=work.prompt - new, batch=batch,
+        n_devices=resolved.deployment.chips_per_replica)
+    ttft, tpot = new * batch / rates.prompt.value, batch / rates.generation.value
+    return dataclasses.replace(
+        _with_bounds(resolved, replica, ttft, tpot, new, batch, (ttft / batch, tpot)),
+        ttft_spread=_log_spread(rates.prompt), tpot_spread=_log_spread(rates.generation))
+
+
+def _log_spread(rate: Quantity) -> Spread:
+    """Spread of a time from the 80 % interval of its rate; 95 % taken 1.53 times as wide."""
+    low, high = math.log(rate.value / rate.high), math.log(rate.value / rate.low)
+    return 1.53 * low, low, high, 1.53 * high
+
+
+def _replayed(resolved: Resolved) -> Performance:
     """Replay the workload's closed loop on the deployment with calibrated step times."""
     replica, work = deployed_of(resolved), resolved.scenario.workload
     concurrency, context = per_replica(resolved), decode_context(resolved)
@@ -132,25 +170,38 @@ def calibrated_performance(resolved: Resolved) -> Performance:
     found = latency(Pools(replica, replica), STEADY, concurrency=concurrency,
                     prompt=max(1, round(new * stretch)),
                     output=max(1, round(work.output * stretch)))
-    prompt = prefill_step(tokens=float(new), past=float(work.prompt - new))
     batch = min(float(concurrency), float(replica.policy.max_num_seqs),
                 max(1.0, replica.footprint.max_concurrency(context)))
-    step = decode_step(sequences=batch, context=context)
-    floors = [_bounds(replica, s) for s in (prompt, step)]
-    flop = [_whole_flop(replica, s) for s in (prompt, step)]
     fixed = replica.costs.fixed(replica.architecture.n_layers)
-    seconds = [float(replica.timer(replica.ops(s))) + fixed for s in (prompt, step)]
+    alone = tuple(float(replica.timer(replica.ops(step))) + fixed
+                  for step in _steps(resolved, float(new), batch))
+    return dataclasses.replace(
+        _with_bounds(resolved, replica, found.ttft, found.tpot, float(new), batch, alone),
+        ttft_spread=found.ttft_spread, tpot_spread=found.tpot_spread)
+
+
+def _steps(resolved: Resolved, new: float, batch: float) -> tuple[Step, Step]:
+    """One prompt alone, and one decode step of the steady batch."""
+    past = resolved.scenario.workload.prompt - new
+    return (prefill_step(tokens=new, past=past),
+            decode_step(sequences=batch, context=decode_context(resolved)))
+
+
+def _with_bounds(resolved: Resolved, replica: Deployed, ttft: float, tpot: float, new: float,
+                 batch: float, alone: tuple[float, ...]) -> Performance:
+    """Times held above their floors, with the work behind them."""
+    work, steps = resolved.scenario.workload, _steps(resolved, new, batch)
+    floors = [_bounds(replica, step) for step in steps]
     lowest = [float(bounds.lower) for bounds in floors]
-    ttft, tpot = max(found.ttft, lowest[0]), max(found.tpot, lowest[1])
+    ttft, tpot = max(ttft, lowest[0]), max(tpot, lowest[1])
     e2e = ttft + max(work.output - 1, 0) * tpot
     return Performance(
         ttft=ttft, tpot=tpot, e2e=e2e,
-        output_tokens_per_s=resolved.scenario.workload.concurrency * max(work.output, 1) / e2e,
-        prefill_s=max(seconds[0], lowest[0]), decode_s=max(seconds[1], lowest[1]),
-        ttft_floor=lowest[0], tpot_floor=lowest[1], prefill_flop=flop[0], decode_flop=flop[1],
-        decode_bytes=_whole_bytes(replica, step), batch=batch,
-        bound_prefill=bound_name(floors[0]), bound_decode=bound_name(floors[1]),
-        ttft_spread=found.ttft_spread, tpot_spread=found.tpot_spread)
+        output_tokens_per_s=work.concurrency * max(work.output, 1) / e2e,
+        prefill_s=max(alone[0], lowest[0]), decode_s=max(alone[1], lowest[1]),
+        ttft_floor=lowest[0], tpot_floor=lowest[1], prefill_flop=_whole_flop(replica, steps[0]),
+        decode_flop=_whole_flop(replica, steps[1]), decode_bytes=_whole_bytes(replica, steps[1]),
+        batch=batch, bound_prefill=bound_name(floors[0]), bound_decode=bound_name(floors[1]))
 
 
 def _bounds(replica: Deployed, step: Step) -> StepBounds:

@@ -29,21 +29,23 @@ __all__ = ["BOUND", "LEVELS", "ServingCase", "architecture_class", "correction"]
 BOUND = 1.0
 # Level -> (attributes of the case that make its key, penalty of its weights).
 LEVELS: dict[str, tuple[tuple[str, ...], float]] = {
-    "all": ((), 0.5),
-    "mode": (("engine", "mode"), 2.0),
-    "format": (("weights",), 3.0),
-    "class": (("model_class",), 2.0),
-    "chip": (("chip",), 3.0),
-    "engine": (("engine",), 1.0),
-    "band": (("engine", "band"), 4.0),
-    "version": (("engine", "version", "model_class"), 2.0),
-    "engine_class": (("engine", "model_class"), 2.0),
-    "engine_chip": (("engine", "chip"), 3.0),
-    "engine_class_format": (("engine", "model_class", "weights"), 3.0),
-    "layout": (("engine", "layout"), 3.0),
-    "deployment": (("engine", "model_class", "chip", "weights"), 3.0),
-    "model": (("engine", "model", "chip", "weights"), 6.0),
-    "protocol": (("protocol",), 2.0),
+    "all": ((), 0.25),
+    "mode": (("engine", "mode"), 1.0),
+    "format": (("weights",), 1.5),
+    "class": (("model_class",), 1.0),
+    "chip": (("chip",), 1.5),
+    "engine": (("engine",), 0.5),
+    "band": (("engine", "band"), 2.0),
+    "version": (("engine", "version", "model_class"), 1.0),
+    "engine_class": (("engine", "model_class"), 1.0),
+    "engine_chip": (("engine", "chip"), 1.5),
+    "engine_class_format": (("engine", "model_class", "weights"), 1.5),
+    "layout": (("engine", "layout"), 1.5),
+    "deployment": (("engine", "model_class", "chip", "weights"), 1.5),
+    "deployment_layout": (("engine", "model_class", "chip", "layout"), 1.5),
+    "model": (("engine", "model", "chip", "weights"), 3.0),
+    "version_model": (("engine", "version", "model", "weights"), 1.5),
+    "protocol": (("protocol",), 1.0),
 }
 
 

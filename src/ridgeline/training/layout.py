@@ -1,0 +1,162 @@
+"""How a training step is laid over chips, and which layouts are impossible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from ridgeline.errors import BadInput
+from ridgeline.model.architecture import Architecture
+from ridgeline.model.parts import Attention, ExpertFfn
+
+__all__ = ["SCHEDULES", "Batch", "Layout", "broken_rules", "check_layout", "nearest_valid"]
+
+SCHEDULES = ("1f1b", "interleaved", "zero-bubble")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Parallel degrees and choices of a training step.
+
+    Ranks count tensor parallelism fastest, then context, data and pipeline. Experts are spread
+    over the tensor, context and data ranks of a stage.
+
+    Attributes:
+        tp, pp, dp, cp, ep: tensor, pipeline, data, context and expert degrees.
+        vp: model chunks of each pipeline stage (interleaved when above 1).
+        micro_batch: sequences that a replica computes at a time.
+        zero: sharding stage 0 to 3; 3 is FSDP.
+        recompute: none, selective (attention only, as flash attention always does), full.
+        schedule: 1f1b, interleaved or zero-bubble.
+    """
+
+    tp: int = 1
+    pp: int = 1
+    dp: int = 1
+    cp: int = 1
+    ep: int = 1
+    vp: int = 1
+    micro_batch: int = 1
+    zero: int = 1
+    recompute: str = "selective"
+    schedule: str = "1f1b"
+
+    @property
+    def chips(self) -> int:
+        """Chips in all."""
+        return self.tp * self.pp * self.dp * self.cp
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sequences of a step in all, and their length in tokens."""
+
+    sequences: int
+    seq: int
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a step."""
+        return self.sequences * self.seq
+
+
+def broken_rules(architecture: Architecture, layout: Layout, batch: Batch, n_chips: int
+                 ) -> list[str]:
+    """What makes a layout impossible, one sentence each; empty when it is valid."""
+    out = []
+    if layout.chips != n_chips:
+        out.append(f"tp {layout.tp} x pp {layout.pp} x dp {layout.dp} x cp {layout.cp} is "
+                   f"{layout.chips} chips; the machine has {n_chips}")
+    heads = _heads(architecture)
+    if any(h % layout.tp for h in heads):
+        out.append(f"{min(h for h in heads if h % layout.tp)} attention heads do not divide by "
+                   f"tp {layout.tp}")
+    if layout.pp * layout.vp > architecture.n_layers:
+        out.append(f"pp {layout.pp} x vp {layout.vp} is more stages than the model's "
+                   f"{architecture.n_layers} layers")
+    if batch.sequences % (layout.dp * layout.micro_batch):
+        out.append(f"a batch of {batch.sequences} sequences is no multiple of dp {layout.dp} x "
+                   f"micro-batch {layout.micro_batch}")
+    if layout.vp > 1 and layout.pp == 1:
+        out.append("vp interleaves pipeline stages; with pp 1 there are none")
+    if batch.seq % (2 * layout.cp if layout.cp > 1 else 1):
+        out.append(f"a sequence of {batch.seq} tokens does not divide into 2 x cp {layout.cp} "
+                   "equal parts")
+    out += _expert_rules(architecture, layout)
+    if layout.zero == 3 and layout.pp > 1:
+        out.append("zero 3 gathers weights for every micro-batch of a pipeline; use zero 1 with "
+                   f"pp {layout.pp}")
+    return out
+
+
+def _heads(architecture: Architecture) -> set[int]:
+    return {int(getattr(block.mixer, "n_heads", 0)) for block, _ in architecture.blocks
+            if isinstance(block.mixer, Attention) or hasattr(block.mixer, "n_heads")} - {0}
+
+
+def _expert_rules(architecture: Architecture, layout: Layout) -> list[str]:
+    if layout.ep == 1:
+        return []
+    counts = {b.ffn.n_experts for b, _ in architecture.blocks if isinstance(b.ffn, ExpertFfn)}
+    if not counts:
+        return [f"ep {layout.ep} needs experts; {architecture.name} is dense"]
+    out = [f"{n} experts do not divide by ep {layout.ep}" for n in counts if n % layout.ep]
+    ranks = layout.tp * layout.cp * layout.dp
+    if ranks % layout.ep:
+        out.append(f"ep {layout.ep} does not divide the {ranks} ranks of a stage "
+                   "(tp x cp x dp)")
+    return out
+
+
+def nearest_valid(architecture: Architecture, layout: Layout, batch: Batch, n_chips: int
+                  ) -> Layout | None:
+    """The valid layout that differs least: fewest factors of two away, smaller model first."""
+    best, least = None, float("inf")
+    for candidate in _around(architecture, layout, n_chips):
+        if broken_rules(architecture, candidate, batch, n_chips):
+            continue
+        away = sum(abs(_log2(getattr(candidate, n)) - _log2(getattr(layout, n)))
+                   for n in ("tp", "pp", "cp", "ep", "vp", "micro_batch"))
+        if away < least:
+            best, least = candidate, away
+    return best
+
+
+def _around(architecture: Architecture, layout: Layout, n_chips: int) -> Iterable[Layout]:
+    for tp in _divisors(n_chips, 64):
+        for pp in _divisors(n_chips // tp, architecture.n_layers):
+            for cp in {1, layout.cp}:
+                if n_chips % (tp * pp * cp):
+                    continue
+                for micro in {1, layout.micro_batch}:
+                    for ep in {1, layout.ep, max(1, layout.ep // 2)}:
+                        yield replace(
+                            layout, tp=tp, pp=pp, cp=cp, dp=n_chips // (tp * pp * cp), ep=ep,
+                            micro_batch=micro, vp=layout.vp if pp > 1 else 1,
+                            zero=1 if layout.zero == 3 and pp > 1 else layout.zero)
+
+
+def _divisors(number: int, most: int) -> list[int]:
+    return [d for d in range(1, min(number, most) + 1) if number % d == 0]
+
+
+def _log2(value: int) -> float:
+    from math import log2
+
+    return log2(value)
+
+
+def check_layout(architecture: Architecture, layout: Layout, batch: Batch, n_chips: int) -> None:
+    """Refuse an impossible layout with the nearest valid one.
+
+    Raises:
+        BadInput: which rules it breaks, and what to ask for instead.
+    """
+    broken = broken_rules(architecture, layout, batch, n_chips)
+    if not broken:
+        return
+    close = nearest_valid(architecture, layout, batch, n_chips)
+    hint = "" if close is None else (
+        f". Nearest valid: tp {close.tp}, pp {close.pp}, dp {close.dp}, cp {close.cp}, "
+        f"ep {close.ep}, vp {close.vp}, micro-batch {close.micro_batch}")
+    raise BadInput("; ".join(broken) + hint)

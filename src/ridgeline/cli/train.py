@@ -35,6 +35,8 @@ def _degrees(command: Any) -> Any:
               help="bf16, fp16, fp8, mxfp8 or nvfp4.")
 @click.option("--optimizer", default="adamw", show_default=True, metavar="NAME")
 @click.option("--price", metavar="USD", help="Of a chip-hour. [default: mean of the market]")
+@click.option("--search", is_flag=True, help="Use the fastest valid layout that fits; ignores "
+              "the degrees given.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 def train(**options: Any) -> None:
     """How long, how much? A training run of MODEL: step, utilisation, memory, days, dollars.
@@ -45,7 +47,7 @@ def train(**options: Any) -> None:
       ridgeline train Llama-3.1-8B --on 8xB200 --tokens 100B --precision fp8 --json
     """
     from ridgeline.quantity import parse_number
-    from ridgeline.questions.train import TrainAsk
+    from ridgeline.questions.train import TrainAsk, best_layout
     from ridgeline.questions.train import train as ask
     from ridgeline.training.layout import Layout
 
@@ -55,10 +57,11 @@ def train(**options: Any) -> None:
     layout = Layout(**degrees, micro_batch=options["micro_batch"], zero=options["zero"],
                     recompute=options["recompute"], schedule=options["schedule"])
     price = None if options["price"] is None else parse_number(options["price"])
-    answer = ask(TrainAsk(
+    asked = TrainAsk(
         options["model"], options["machine"], parse_number(options["tokens"]), options["seq"],
         parse_number(options["batch"]), layout, options["precision"], options["optimizer"],
-        usd_per_chip_hour=price))
+        usd_per_chip_hour=price)
+    answer = ask(best_layout(asked) if options["search"] else asked)
     show(answer, options)
     if not answer["fits"]:
         raise SystemExit(3)

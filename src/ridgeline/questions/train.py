@@ -6,14 +6,14 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from ridgeline.errors import BadInput
+from ridgeline.errors import BadInput, Infeasible
 from ridgeline.quantity import Quantity, format_si
 from ridgeline.questions.answer import Answer, Cell, Table
 from ridgeline.training import run_plan
 from ridgeline.training.layout import SCHEDULES, Batch, Layout, check_layout
 from ridgeline.training.step_time import StepTime, TrainingCase, step_time
 
-__all__ = ["TrainAsk", "train"]
+__all__ = ["TrainAsk", "best_layout", "train"]
 
 # Reference of the failure model: 419 unexpected interruptions in 54 days on 16,384 chips
 # (Llama 3 report, arXiv 2407.21783).
@@ -73,6 +73,30 @@ def train(ask: TrainAsk) -> Answer:
     out = _quantities(ask, case, found, sum(items.values()))
     return Answer("train", _asked(ask, case), out,
                   (_step_table(found), _memory_table(items)), _notes(case))
+
+
+def best_layout(ask: TrainAsk) -> TrainAsk:
+    """The same run in the valid layout with the shortest step that fits in memory.
+
+    Raises:
+        Infeasible: no layout fits.
+    """
+    from ridgeline.machine.parse import parse_machine
+    from ridgeline.memory.engines import device_memory
+    from ridgeline.model.load import load_architecture
+    from ridgeline.training.constants import shipped
+    from ridgeline.training.search import ranked
+
+    architecture, cluster = load_architecture(ask.model), parse_machine(ask.machine)
+    batch = Batch(max(1, round(ask.batch_tokens / ask.seq)), ask.seq)
+    room = device_memory(cluster.chip)
+    # Fastest first, so the first that fits is the best that fits.
+    for _, layout in ranked(architecture, batch, cluster, ask.precision, shipped()):
+        case = TrainingCase(architecture, cluster, layout, batch, ask.precision)
+        if sum(_memory_items(ask, case).values()) <= room:
+            return dataclasses.replace(ask, layout=layout)
+    raise Infeasible(f"no layout of {ask.model} on {ask.machine} fits in memory with "
+                     f"{batch.sequences} sequences of {ask.seq} tokens a step")
 
 
 def _case(ask: TrainAsk) -> TrainingCase:

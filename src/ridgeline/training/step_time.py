@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from ridgeline.machine import Cluster
@@ -105,11 +106,16 @@ def case_work(case: TrainingCase) -> Work:
         sequence_parallel=case.sequence_parallel, flash=case.flash)
 
 
+@lru_cache(maxsize=64)
+def _counted(architecture: Architecture) -> tuple[float, float]:
+    """Parameters outside experts and of experts; counting takes longer than a step time."""
+    expert = float(architecture.params_by_role.get("expert", 0))
+    return float(architecture.total_params) - expert, expert
+
+
 def rank_params(architecture: Architecture, layout: Layout) -> tuple[float, float]:
     """Mean parameters of a rank: dense and expert."""
-    roles = architecture.params_by_role
-    expert = float(roles.get("expert", 0))
-    dense = float(architecture.total_params) - expert
+    dense, expert = _counted(architecture)
     return dense / (layout.tp * layout.pp), expert / (max(layout.ep, 1) * layout.pp)
 
 

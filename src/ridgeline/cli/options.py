@@ -72,15 +72,23 @@ def scenario_options(*sets: str) -> Callable[[Command], Command]:
     return decorate
 
 
-def output_options(plot: str = "") -> Callable[[Command], Command]:
-    """Add --json, --explain, --ideal, --plot, --catalog, --scenario and --save-scenario."""
+def output_options(plot: str = "", *, simulated: bool = False) -> Callable[[Command], Command]:
+    """Add --json, --explain, --ideal, --plot, --catalog, --scenario and --save-scenario.
+
+    Args:
+        plot: what --plot draws; "": no such option.
+        simulated: the answer comes from a simulation, with no formula to explain or idealise.
+    """
 
     def decorate(command: Command) -> Command:
-        options = [
-            click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON."),
+        formulas = [
             click.option("--explain", is_flag=True, help="Print how each number came about."),
             click.option("--ideal", is_flag=True,
                          help="Datasheet roofline of the whole model, all efficiencies 1."),
+        ]
+        options = [
+            click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON."),
+            *(() if simulated else formulas),
             click.option("--catalog", "catalog", metavar="PATH",
                          help="File or folder of your own chips, engines, models."),
             click.option("--scenario", "scenario_file", metavar="FILE",

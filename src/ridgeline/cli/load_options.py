@@ -1,0 +1,87 @@
+"""Options that describe load and fleet, shared by `simulate` and `capacity`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ridgeline.questions.simulate import Asked
+
+Command = Callable[..., Any]
+
+# (flag, field, metavar, kind, help): kind is what the text is read as.
+_LOAD = [
+    ("--trace", "trace", "FILE", "text", "Replay a trace: azure-conv, mooncake, or a .csv or "
+     ".jsonl file."),
+    ("--rate", "rate", "RATE", "1/s", "Arrivals, such as 5/s or 300/min. [default: a closed loop "
+     "of --concurrency]"),
+    ("--requests", "requests", "N", "count", "How many requests. [default: 1000, or the whole "
+     "trace]"),
+    ("--cv", "cv", "X", "number", "Burstiness of arrivals: 1 Poisson, 0 even, more bursty. "
+     "[default: 1]"),
+    ("--length-cv", "length_cv", "X", "number", "Spread of both lengths over their mean. "
+     "[default: 0.1]"),
+    ("--speed", "speed", "X", "number", "Replay a trace faster by this factor. [default: 1]"),
+    ("--seed", "seed", "N", "index", "First seed. [default: 0]"),
+    ("--seeds", "seeds", "N", "count", "Replications for intervals. [default: 1]"),
+    ("--replicas", "replicas", "N", "count", "Copies of the replica. [default: fills the "
+     "machine]"),
+    ("--router", "router", "NAME", "text", "round-robin, least-loaded, prefix, random. "
+     "[default: round-robin]"),
+    ("--scheduler", "scheduler", "NAME", "text", "vllm, sglang, static, reserve. [default: the "
+     "engine's]"),
+    ("--order", "order", "NAME", "text", "fcfs or shortest. [default: fcfs]"),
+    ("--interval", "interval", "TIME", "s", "Steps depart at multiples of this, such as 20ms."),
+    ("--ttft", "ttft", "TIME", "s", "Target for time to first token, such as 500ms."),
+    ("--tpot", "tpot", "TIME", "s", "Target for time per output token, such as 50ms."),
+]
+
+
+def load_options(command: Command) -> Command:
+    """Add the options of load, fleet and targets."""
+    command = click.option("--sort", "sort", is_flag=True,
+                           help="Sort a trace that is not in order of arrival.")(command)
+    command = click.option("--skip-bad", "skip_bad", is_flag=True,
+                           help="Leave malformed rows of a trace out.")(command)
+    for flag, field, metavar, _, text in reversed(_LOAD):
+        command = click.option(flag, field, metavar=metavar, help=text)(command)
+    return command
+
+
+def read_load(options: dict[str, Any]) -> Asked:
+    """Take the load's options out of `options`, read into numbers.
+
+    Raises:
+        BadInput: a value that cannot be read.
+    """
+    from ridgeline.questions.simulate import Asked
+
+    given: dict[str, Any] = {"skip_bad": options.pop("skip_bad"), "sort": options.pop("sort")}
+    for flag, field, _, kind, _ in _LOAD:
+        text = options.pop(field)
+        if text is not None:
+            given[field] = _read(flag, kind, text)
+    return Asked(**given)
+
+
+def _read(flag: str, kind: str, text: str) -> Any:
+    from ridgeline.errors import BadInput
+    from ridgeline.quantity import parse_number, parse_quantity
+
+    if kind == "text":
+        return text
+    try:
+        if kind in ("s", "1/s"):
+            return parse_quantity(text, kind)
+        number = parse_number(text)
+    except BadInput as error:
+        raise BadInput(f"{flag}: {error}") from error
+    if kind == "number":
+        return number
+    if number != int(number) or number < (0 if kind == "index" else 1):
+        raise BadInput(f"{flag} must be a whole number from {0 if kind == 'index' else 1} on, "
+                       f"not {text}")
+    return int(number)

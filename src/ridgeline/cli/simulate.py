@@ -14,7 +14,7 @@ from ridgeline.cli.options import output_options, read_options, scenario_options
 @scenario_options("machine", "serving")
 @load_options
 @click.option("--requests-out", metavar="FILE",
-              help="Write a row a request: .csv, .jsonl (or .gz) or .parquet.")
+              help="Write a row a request: .csv or .jsonl, also with .gz.")
 @click.option("--timeline", metavar="FILE",
               help="Write the timeline: .trace.json for a trace viewer, or .svg, .html, .png.")
 @output_options(plot="Draw the percentiles of what users wait.", simulated=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ridgeline.errors import BadInput, MissingExtra
+from ridgeline.errors import BadInput
 from ridgeline.files import write_atomically
 from ridgeline.serving.simulator import Run
 
@@ -27,26 +26,14 @@ def check_requests_file(path: str | Path) -> str:
     """The kind of a requests file by its ending, refused before any work is done for it.
 
     Raises:
-        BadInput: not .csv, .csv.gz, .jsonl, .jsonl.gz or .parquet.
-        MissingExtra: .parquet without its writer.
+        BadInput: not .csv, .csv.gz, .jsonl or .jsonl.gz.
     """
     kind = "".join(Path(path).suffixes[-2:] if Path(path).suffix == ".gz" else
                    Path(path).suffixes[-1:]).lower()
-    if kind not in (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet"):
+    if kind not in (".csv", ".csv.gz", ".jsonl", ".jsonl.gz"):
         raise BadInput(f"cannot write requests to {str(path)!r}; the name must end in .csv, "
-                       ".jsonl (or .gz) or .parquet")
-    if kind == ".parquet":
-        _parquet()
+                       ".jsonl (or .gz)")
     return kind
-
-
-def _parquet() -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise MissingExtra.needed("a .parquet file", "data") from error
 
 
 def request_columns(run: Run, extra: float = 0.0) -> dict[str, Any]:
@@ -72,11 +59,6 @@ def write_requests(run: Run, path: str | Path, extra: float = 0.0) -> Path:
     """Write a row a request, in order of arrival. Raises as `check_requests_file`."""
     kind = check_requests_file(path)
     columns = request_columns(run, extra)
-    if kind == ".parquet":
-        arrow, parquet = _parquet()
-        out = io.BytesIO()
-        parquet.write_table(arrow.table(columns), out)
-        return write_atomically(path, out.getvalue())
     lines = _csv(columns) if ".csv" in kind else _jsonl(columns)
     data = "".join(lines).encode()
     if kind.endswith(".gz"):

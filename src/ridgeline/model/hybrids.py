@@ -100,9 +100,11 @@ def kimi_linear(f: Fields, name: str) -> Architecture:
         raise BadInput(f"{f.where}: needs linear_attn_config")
     heads, width = group.count("num_heads"), group.count("head_dim")
     full = set(group.counts("full_attn_layers") or ())
+    # K3's files hold 128 decay values a layer for its 96 heads.
+    padded = width if group.flag("use_full_rank_gate") else 0
     kda = LinearAttention("kda", heads, heads, width, width,
                           group.count("short_conv_kernel_size", default=4),
-                          full_rank_gate=group.flag("use_full_rank_gate"))
+                          full_rank_gate=group.flag("use_full_rank_gate"), decay_width=padded)
     attention, ffn = read_attention(f, style, ends), read_ffn(f, style, ends)
     latent = f.maybe("routed_expert_hidden_size")
     f.flag("latent_moe_use_norm")

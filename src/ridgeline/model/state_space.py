@@ -19,6 +19,7 @@ class LinearAttention:
     v_dim: int
     conv_kernel: int = 0
     full_rank_gate: bool = False
+    decay_width: int = 0           # stored decay values when not one a head (Kimi K3 pads them)
 
     @property
     def key_width(self) -> int:
@@ -57,7 +58,7 @@ class LinearAttention:
         return (*linear("f_a_proj", d_model, self.k_dim, "mixer", shard="replicated"),
                 *linear("f_b_proj", self.k_dim, k, "mixer"), *gate,
                 *linear("b_proj", d_model, self.n_v_heads, "mixer"),
-                Weight("A_log", (self.n_k_heads,), "mixer", "tp"),
+                Weight("A_log", (self.decay_width or self.n_k_heads,), "mixer", "tp"),
                 Weight("dt_bias", (k,), "mixer", "tp"), norm("o_norm", self.v_dim))
 
     def cache(self) -> Cache:

@@ -132,10 +132,12 @@ def moonvit(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
     merge = 4 * v.count("mm_hidden_size", default=d)
     newer = v.text("mm_projector_type").endswith("v2")
     projector_bias = not newer
+    # K2.5 normalises what enters its projector; K3 what leaves it.
+    projector_norm = norm("projector.norm", d_model if newer else d, not rms)
     return (*_matrix("vision.patch_embed", 3 * patch**2, d,
                      v.flag("patch_embed_proj_bias", default=True)),
             Weight("vision.positions", (side, d), "other"), *times(layer, layers),
-            norm("vision.norm", d, not rms), norm("projector.norm", d, not rms),
+            norm("vision.norm", d, not rms), projector_norm,
             *_matrix("projector.1", merge, merge, projector_bias),
             *_matrix("projector.2", merge, d_model, projector_bias))
 

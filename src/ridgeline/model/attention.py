@@ -19,9 +19,12 @@ class Indexer:
     head_dim: int
     top_k: int
     q_lora_rank: int
+    shared: bool = False           # reuses the choice of the layer before: no tensors, no keys
 
     def weights(self, d_model: int) -> tuple[Weight, ...]:
         """Query up-projection, one shared key with its norm, and a weight for each head."""
+        if self.shared:
+            return ()
         return (*linear("indexer.wq_b", self.q_lora_rank, self.n_heads * self.head_dim,
                         "attention", shard="replicated"),
                 *linear("indexer.wk", d_model, self.head_dim, "attention", shard="replicated"),
@@ -140,7 +143,7 @@ class LatentAttention:
 
     def cache(self) -> Cache:
         """One latent and one rotary key a token, shared by all heads, plus indexer keys."""
-        index = self.indexer
+        index = None if self.indexer and self.indexer.shared else self.indexer
         return Cache(self.kv_lora_rank + self.qk_rope_head_dim, shard="replicated",
                      index_elements_per_token=index.head_dim if index else 0,
                      index_scale_bytes_per_token=INDEX_SCALE_BYTES if index else 0)

@@ -8,7 +8,7 @@ blocks in `hybrids`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Literal
 
@@ -143,13 +143,13 @@ def head_shape(f: Fields, d_model: int, style: Style) -> tuple[int, int, int]:
 def windows(f: Fields, style: Style, layers: int, context: int) -> list[int | None]:
     """The attention window of each layer, None where it sees everything."""
     size = f.maybe("sliding_window", "window_size", "sliding_window_size",
-                   "attention_window_size", high=MAX_CONTEXT)
+                   "attention_window_size", low=0, high=MAX_CONTEXT)
     kinds = f.names("layer_types", length=layers)
     period = f.raw("sliding_window_pattern", "_sliding_window_pattern")
     chosen = f.flag("use_sliding_window", default=style.window != "qwen")
     from_layer = f.count("max_window_layers", default=0, low=0, high=MAX_LAYERS) \
         if style.window == "qwen" else 0
-    if size is None or (context and size >= context) or style.window == "none" or not chosen:
+    if not size or (context and size >= context) or style.window == "none" or not chosen:
         return [None] * layers
     if kinds is not None:
         return [size if "sliding" in kind else None for kind in kinds[:layers]]
@@ -166,7 +166,7 @@ def windows(f: Fields, style: Style, layers: int, context: int) -> list[int | No
 def read_attention(f: Fields, style: Style, ends: Ends) -> list[Mixer]:
     """The attention of each layer: latent when the config has a KV rank, else grouped heads."""
     if f.has("kv_lora_rank"):
-        return [read_latent(f, ends)] * ends.n_layers
+        return list(read_latents(f, ends))
     heads, kv, width = head_shape(f, ends.d_model, style)
     said = f.raw("attention_bias", "use_qkv_bias", "qkv_bias", "add_qkv_bias", "use_bias",
                  "add_bias_linear", "bias")
@@ -195,7 +195,17 @@ def read_indexer(f: Fields, q_lora_rank: int | None) -> Indexer | None:
                    q_lora_rank or f.count(*WIDTH))
 
 
-def read_latent(f: Fields, ends: Ends) -> LatentAttention:
+def read_latents(f: Fields, ends: Ends) -> list[LatentAttention]:
+    """Latent attention of each layer; some indexers reuse what the layer before chose."""
+    own = read_latent(f)
+    kinds = f.names("indexer_types", length=ends.n_layers)
+    if own.indexer is None or kinds is None:
+        return [own] * ends.n_layers
+    reuses = replace(own, indexer=replace(own.indexer, shared=True))
+    return [reuses if kind == "shared" else own for kind in kinds[:ends.n_layers]]
+
+
+def read_latent(f: Fields) -> LatentAttention:
     """Latent attention; `head_dim` in such configs repeats the rotary width."""
     f.ignore("head_dim", "qk_head_dim", *KV_HEADS)
     rank = f.maybe("q_lora_rank")
@@ -302,7 +312,7 @@ def assemble(f: Fields, name: str, style: Style, ends: Ends, blocks: Sequence[Bl
     head: tuple[Weight, ...] = ()
     if has_head(f):
         head = () if ends.tied else (Weight("lm_head", (d, vocab), "head", "vocab"),)
-        if style.head_bias:
+        if f.flag("lm_head_bias", default=style.head_bias):
             head = (*head, Weight("lm_head.bias", (vocab,), "head", "vocab"))
         if ends.tied:
             extras = (*extras, CheckpointExtra("tied head stored twice", vocab * d, likely=False))

@@ -8,7 +8,7 @@ from ridgeline.model.architecture import Architecture, CheckpointExtra
 from ridgeline.model.decoder import CONTEXT, FF, HEADS, LAYERS, WIDTH, n_labels, runs
 from ridgeline.model.fields import MAX_CONTEXT, MAX_LAYERS, Fields
 from ridgeline.model.parts import Attention, Block, DenseFfn, Weight
-from ridgeline.model.tensors import linear, norm
+from ridgeline.model.tensors import elements, linear, norm
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,10 @@ def encoder(f: Fields, name: str) -> Architecture:
     final = list(_ending(f, kind, d))
     if kind.shared:
         final.append(norm("norms", d, True, 2))
-    extras = (CheckpointExtra("position_ids buffer", length, likely="bert" in f.text("model_type")
-                              and "x" not in f.text("model_type")),) if kind.position_ids else ()
+    likely = f.text("model_type") in ("bert", "mpnet", "electra", "albert", "ernie")
+    extras = (CheckpointExtra("position_ids buffer", length, likely=likely),) \
+        if kind.position_ids else ()
+    extras = (*extras, *_head_variants(f, kind, d))
     f.ignore("hidden_dim", "dim", *f.data)
     return Architecture(name, f.text("model_type"), d, vocab, length, runs([block] * layers),
                         embedding, (), False, tuple(final), causal=False,
@@ -142,6 +144,18 @@ def _ending(f: Fields, kind: Encoder, d: int) -> tuple[Weight, ...]:
             *dense, *linear("seq_relationship", d, 2, "head", bias=True))
         return (*head, *extra)
     return dense if kind.pooler else ()
+
+
+def _head_variants(f: Fields, kind: Encoder, d: int) -> tuple[CheckpointExtra, ...]:
+    """What files named for masked language modelling may hold more or less than that model."""
+    named = f.names("architectures") or ["Model"]
+    if not named[0].endswith("ForMaskedLM"):
+        return ()
+    dense = d * d + d
+    return (CheckpointExtra("pooler", dense, likely=False),
+            CheckpointExtra("next-sentence head", 2 * d + 2, likely=False),
+            CheckpointExtra("language-model head, not stored",
+                            -elements(_ending(f, kind, d)), likely=False))
 
 
 def modernbert(f: Fields, name: str) -> Architecture:

@@ -62,6 +62,9 @@ def _buffers(f: Fields, arch: Architecture) -> tuple[CheckpointExtra, ...]:
         rotary = int(width * f.number("rotary_pct", default=0.25, high=1.0)) // 2
         return (CheckpointExtra("causal-mask, masked-value and rotary buffers",
                                 layers * (square + 1 + rotary)),)
+    if kind == "chatglm":
+        # One table for all layers; the rotation covers half of a head.
+        return (CheckpointExtra("rotary frequency buffers", width // 4),)
     if kind == "gptj":
         return (CheckpointExtra("causal-mask buffers", layers * square, likely=False),
                 CheckpointExtra("masked-value buffers", layers, likely=False))

@@ -19,9 +19,9 @@ from ridgeline.model.decoder import (
     read_experts,
     read_ffn,
     read_indexer,
-    windows,
 )
 from ridgeline.model.fields import MAX_CONTEXT, Fields
+from ridgeline.model.gemma import gemma3n, gemma4
 from ridgeline.model.hybrids import Family, block_of, layer_kinds, mtp_block
 from ridgeline.model.parts import (
     Attention,
@@ -40,17 +40,21 @@ from ridgeline.model.tensors import linear, norm
 def plain_with_mtp(f: Fields, name: str) -> Architecture:
     """DeepSeek V3, GLM-4.5 and their kin: a generic stack, then prediction layers.
 
-    Their files repeat embedding and head inside each prediction layer, except GLM-5's;
-    GLM-4.7-Flash has one prediction layer that its config does not name.
+    Most of their files repeat embedding and head for each prediction layer (GLM-4.6's and GLM-5's
+    do not); GLM-4.7-Flash has one prediction layer that its config does not name.
     """
     arch = generic(f, name, STYLES[f.text("model_type")])
     unnamed = 1 if f.text("model_type") == "glm4_moe_lite" else 0
     layers = f.count("num_nextn_predict_layers", default=unnamed, low=0, high=100)
     if not layers:
         return arch
-    repeated = 0 if f.text("model_type") == "glm_moe_dsa" else arch.vocab_size
     last = arch.blocks[-1][0]
-    return replace(arch, mtp=mtp_block(last, arch.d_model, layers, repeats_ends=repeated))
+    own = mtp_block(last, arch.d_model, layers)
+    if f.text("model_type") in ("glm_moe_dsa", "mimo"):
+        return replace(arch, mtp=own)
+    ends = CheckpointExtra("embedding and head repeated by prediction layers",
+                           2 * layers * arch.vocab_size * arch.d_model)
+    return replace(arch, mtp=own, checkpoint_extras=(*arch.checkpoint_extras, ends))
 
 
 def qwen1(f: Fields, name: str) -> Architecture:
@@ -64,86 +68,6 @@ def qwen1(f: Fields, name: str) -> Architecture:
     f.ignore("kv_channels", "num_attention_heads")
     blocks = [Block(a, ffn, layer_norms(style, ends.d_model)) for a in attention]
     return assemble(f, name, style, ends, blocks)
-
-
-def gemma4(f: Fields, name: str) -> Architecture:
-    """Gemma 4: wide global heads whose values are their keys, a scalar a layer, experts."""
-    style = Style(norms=4, tied=True, qk_norm="head", vocab=262_144, head_dim=256)
-    ends = read_ends(f, style)
-    d, layers = ends.d_model, ends.n_layers
-    heads, kv, width = head_shape(f, d, style)
-    wide = f.count("global_head_dim", default=width)
-    k_is_v = f.flag("attention_k_eq_v")
-    global_kv = f.maybe("num_global_key_value_heads") if k_is_v else None
-    kinds = layer_kinds(f, ends, "layer_types") or [
-        "sliding_attention" if (i + 1) % 6 else "full_attention" for i in range(layers)]
-    local = windows(f, style, layers, 0)
-    shared = f.count("num_kv_shared_layers", default=0, low=0)
-    sparse = f.flag("enable_moe_block")
-    extra = f.count("hidden_size_per_layer_input", default=0, low=0)
-    double = f.flag("use_double_wide_mlp")
-    d_ff = f.per_layer("intermediate_size", layers=layers, low=1)
-    experts = read_experts(f, style) if sparse else None
-    f.ignore("top_k_experts", "num_experts", "moe_intermediate_size", "expert_intermediate_size")
-    blocks = []
-    for i, kind in enumerate(kinds):
-        full, reuses = "full" in kind, shared > 0 and i >= layers - shared
-        mixer = Attention(heads, (global_kv or kv) if full else kv, wide if full else width,
-                          window=None if full else local[i], qk_norm="head",
-                          k_is_v=full and k_is_v, shares_kv=reuses)
-        width_ff = d_ff[i] * (2 if double and reuses else 1)
-        norms = [norm("norms", d, count=4), Weight("layer_scalar", (1,), "other")]
-        ffn: Ffn = DenseFfn(width_ff)
-        if experts is not None:
-            ffn = replace(experts, dense_d_ff=width_ff)
-            norms += [norm("expert_norms", d, count=3), Weight("router.scale", (d,), "router"),
-                      Weight("router.expert_scale", (experts.n_experts,), "router")]
-        if extra:
-            norms += [Weight("per_layer_gate", (d, extra), "other"),
-                      Weight("per_layer_projection", (extra, d), "other"),
-                      norm("per_layer_norm", d)]
-        blocks.append(Block(mixer, ffn, tuple(norms)))
-    arch = assemble(f, name, style, ends, blocks)
-    return _per_layer_embedding(f, arch, extra)
-
-
-def _per_layer_embedding(f: Fields, arch: Architecture, extra: int) -> Architecture:
-    """A second embedding table with `extra` values for each layer (Gemma 3n and 4 E models)."""
-    vocab = f.count("vocab_size_per_layer_input", default=262_144)
-    if not extra:
-        return arch
-    wide = arch.n_layers * extra
-    own = (Weight("embed_tokens_per_layer", (vocab, wide), "embedding", "vocab"),
-           Weight("per_layer_model_projection", (arch.d_model, wide), "embedding"),
-           norm("per_layer_projection_norm", extra))
-    return replace(arch, embedding=(*arch.embedding, *own))
-
-
-def gemma3n(f: Fields, name: str) -> Architecture:
-    """Gemma 3n: four residual streams (AltUp), a low-rank bypass (Laurel), per-layer inputs."""
-    style = Style(norms=4, tied=True, qk_norm="head", vocab=262_400, head_dim=256)
-    ends = read_ends(f, style)
-    d, layers = ends.d_model, ends.n_layers
-    streams = f.count("altup_num_inputs", default=4, high=100)
-    rank, extra = f.count("laurel_rank", default=64), f.count("hidden_size_per_layer_input",
-                                                              default=256)
-    shared = f.count("num_kv_shared_layers", default=0, low=0)
-    attention = read_attention(f, style, ends)
-    d_ff = f.per_layer("intermediate_size", layers=layers, low=1)
-    norms = (norm("norms", d, count=4), Weight("altup.correct_scale", (d,), "other"),
-             Weight("altup.coefs", (streams, streams * streams + streams), "other"),
-             Weight("altup.router", (d, streams), "other"), norm("altup.router_norm", d),
-             Weight("laurel", (d, rank), "other", count=2), norm("laurel.norm", d),
-             Weight("per_layer_gate", (d, extra), "other"),
-             Weight("per_layer_projection", (extra, d), "other"), norm("per_layer_norm", d))
-    blocks = []
-    for i, mixer in enumerate(attention):
-        if isinstance(mixer, Attention) and i >= layers - shared:
-            mixer = replace(mixer, shares_kv=True)
-        blocks.append(Block(mixer, DenseFfn(d_ff[i]), norms))
-    heads = (Weight("altup.projections", (d, d), "other", count=2 * (streams - 1)),)
-    arch = assemble(f, name, style, ends, blocks, final=heads)
-    return _per_layer_embedding(f, arch, extra)
 
 
 def llama4(f: Fields, name: str) -> Architecture:
@@ -331,6 +255,34 @@ def _nas_block(f: Fields, ends: Ends, heads: int, width: int, entry: object) -> 
     return Block(mixer, feed, tuple(norms))
 
 
+def hunyuan_dense(f: Fields, name: str) -> Architecture:
+    """Hunyuan dense: its config repeats expert fields of the sparse type, which it never uses."""
+    own = {k: v for k, v in f.data.items() if "expert" not in k and not k.startswith("moe_")}
+    f.ignore(*f.data)
+    return generic(Fields(own, f.where), name, STYLES[f.text("model_type")])
+
+
+def unpredicted(f: Fields, name: str) -> Architecture:
+    """ERNIE 4.5: its prediction layers are not in the published files."""
+    f.ignore("num_nextn_predict_layers")
+    return generic(f, name, STYLES[f.text("model_type")])
+
+
+def stablelm(f: Fields, name: str) -> Architecture:
+    """StableLM: parallel layers have one norm."""
+    one = f.flag("use_parallel_residual")
+    return generic(f, name, replace(STYLES["stablelm"], norms=1 if one else 2))
+
+
+def apertus(f: Fields, name: str) -> Architecture:
+    """Apertus: an activation with two learned scalars a layer."""
+    f.ignore("qk_norm")
+    arch = generic(f, name, STYLES["apertus"])
+    learned = Weight("xielu", (2,), "other")
+    return replace(arch, blocks=tuple((replace(b, norms=(*b.norms, learned)), n)
+                                      for b, n in arch.blocks))
+
+
 def grok(f: Fields, name: str) -> Architecture:
     """Grok-1: four norms a layer, a tied head."""
     return generic(f, name, STYLES["grok-1"])
@@ -407,9 +359,9 @@ def mimo_v2(f: Fields, name: str) -> Architecture:
     return assemble(f, name, style, ends, blocks)
 
 
-def jetmoe(f: Fields, name: str) -> Architecture:
-    """JetMoE chooses experts for attention too, which no mixer here describes."""
-    raise BadInput(f"{f.where}: jetmoe routes its attention heads; that is not modelled")
+def unmodelled(f: Fields, name: str) -> Architecture:
+    """JetMoE routes its attention heads, Phi-3-small's attention is block-sparse: no mixer here."""
+    raise BadInput(f"{f.where}: the attention of {f.text('model_type')} is not modelled")
 
 
 def minimax_m2(f: Fields, name: str) -> Architecture:
@@ -466,11 +418,6 @@ def openelm(f: Fields, name: str) -> Architecture:
     return assemble(f, name, style, ends, blocks)
 
 
-def phi3_small(f: Fields, name: str) -> Architecture:
-    """Phi-3-small uses block-sparse attention that no mixer here describes."""
-    raise BadInput(f"{f.where}: phi3small's block-sparse attention is not modelled")
-
-
 def encoder_decoder(f: Fields, name: str) -> Architecture:
     """Encoder-decoders: two stacks with cross attention; refused rather than approximated."""
     kind = re.sub(r"[^\w-]", "", f.text("model_type"))[:20]
@@ -481,12 +428,14 @@ def encoder_decoder(f: Fields, name: str) -> Architecture:
 FAMILIES: dict[str, Family] = {
     "deepseek_v3": plain_with_mtp, "deepseek_v32": plain_with_mtp, "kimi_k2": plain_with_mtp,
     "glm4_moe": plain_with_mtp, "glm4_moe_lite": plain_with_mtp, "glm_moe_dsa": plain_with_mtp,
+    "hunyuan_v1_dense": hunyuan_dense, "mimo": plain_with_mtp, "ernie4_5_moe": unpredicted,
+    "stablelm": stablelm, "apertus": apertus,
     "qwen": qwen1, "gemma4": gemma4, "gemma4_text": gemma4, "gemma3n": gemma3n,
     "gemma3n_text": gemma3n, "llama4": llama4, "llama4_text": llama4, "deepseek_v4": deepseek_v4,
     "falcon": falcon, "RefinedWebModel": falcon, "RefinedWeb": falcon, "mpt": mpt, "dbrx": dbrx,
     "deci": deci, "nemotron-nas": deci, "grok-1": grok, "gpt_neo": gpt_neo, "opt": opt,
-    "chatglm": chatglm, "mimo_v2_flash": mimo_v2, "jetmoe": jetmoe, "minimax_m2": minimax_m2,
-    "arctic": arctic, "openelm": openelm, "phi3small": phi3_small,
+    "chatglm": chatglm, "mimo_v2_flash": mimo_v2, "jetmoe": unmodelled, "minimax_m2": minimax_m2,
+    "arctic": arctic, "openelm": openelm, "phi3small": unmodelled,
     **dict.fromkeys(("t5", "mt5", "umt5", "bart", "mbart", "pegasus", "marian", "whisper",
                      "m2m_100", "nllb-moe", "blenderbot", "switch_transformers", "longt5",
                      "t5gemma", "led", "prophetnet", "encoder-decoder"), encoder_decoder),

@@ -47,22 +47,17 @@ def block_of(mixer: Mixer | None, ffn: Ffn | None, d: int, norms: int = 2) -> Bl
     return Block(mixer, ffn, (norm("norms", d, count=norms),))
 
 
-def mtp_block(block: Block, d: int, layers: int, *, repeats_ends: int = 0,
-              norms: int = 3) -> tuple[Weight, ...]:
+def mtp_block(block: Block, d: int, layers: int, norms: int = 3) -> tuple[Weight, ...]:
     """Prediction layers: a block, the merge of two streams (2 d x d), its norms.
 
     Args:
         block: the layer that is repeated.
         d: model width.
         layers: how many prediction layers.
-        repeats_ends: vocabulary size when the file stores embedding and head again, else 0.
         norms: norms outside the block.
     """
     own = (*block.weights(d), *linear("mtp.eh_proj", 2 * d, d, "other", shard="replicated"),
            norm("mtp.norms", d, count=norms))
-    if repeats_ends:
-        own = (*own, Weight("mtp.embed_tokens", (repeats_ends, d), "embedding", "vocab"),
-               Weight("mtp.head", (d, repeats_ends), "head", "vocab"))
     return times(own, layers)
 
 
@@ -96,10 +91,17 @@ def kimi_linear(f: Fields, name: str) -> Architecture:
     ends = read_ends(f, style)
     d = ends.d_model
     group = f.sub("linear_attn_config")
-    if group is None:
+    kinds = layer_kinds(f, ends, "layer_types")
+    if group is None and kinds is not None:
+        full = {i + 1 for i, kind in enumerate(kinds) if "full" in kind}
+        group = Fields({"num_heads": f.raw("linear_num_heads"),
+                        "head_dim": f.raw("linear_head_dim"),
+                        "short_conv_kernel_size": f.raw("linear_conv_kernel_dim")}, f.where)
+    elif group is not None:
+        full = set(group.counts("full_attn_layers") or ())
+    else:
         raise BadInput(f"{f.where}: needs linear_attn_config")
     heads, width = group.count("num_heads"), group.count("head_dim")
-    full = set(group.counts("full_attn_layers") or ())
     # K3's files hold 128 decay values a layer for its 96 heads.
     padded = width if group.flag("use_full_rank_gate") else 0
     kda = LinearAttention("kda", heads, heads, width, width,
@@ -157,7 +159,7 @@ def mamba2_mixer(f: Fields, d: int, gated_norm: bool = True) -> Mamba:
     inner = f.maybe("mamba_d_ssm") or int(expand * d)
     heads = f.count("mamba_n_heads", high=100_000)
     f.ignore("mamba_d_head")
-    return Mamba(2, inner, f.count("mamba_d_state"), f.count("mamba_d_conv"),
+    return Mamba(2, inner, f.count("mamba_d_state"), f.count("mamba_d_conv", default=4),
                  n_groups=f.count("mamba_n_groups", default=1), n_heads=heads,
                  conv_bias=f.flag("mamba_conv_bias", default=True),
                  proj_bias=f.flag("mamba_proj_bias"), gated_norm=gated_norm)

@@ -21,7 +21,8 @@ _DEEPSEEK = Style(router_bias=True)
 
 STYLES: dict[str, Style] = {
     "llama": LLAMA, "Yi": LLAMA, "yi": LLAMA, "aquila": LLAMA, "smollm3": Style(tied=True),
-    "deci": LLAMA, "cwm": LLAMA, "hyperclovax": LLAMA, "iquestcoder": LLAMA, "granite": LLAMA,
+    "deci": LLAMA, "cwm": LLAMA, "hyperclovax": Style(norms=4), "iquestcoder": LLAMA,
+    "granite": LLAMA,
     "helium": LLAMA, "ministral3": LLAMA, "phi3": LLAMA, "internlm3": LLAMA, "minicpm": Style(
         tied=True), "minicpm3": Style(tied=True), "solar": LLAMA, "xverse": LLAMA,
     "mistral": LLAMA, "ministral": LLAMA, "mixtral": LLAMA, "granitemoe": LLAMA,
@@ -33,7 +34,8 @@ STYLES: dict[str, Style] = {
     "qwen": Style(q_bias=True, kv_bias=True, window="none"),
     "qwen2": _QWEN2, "qwen2_vl": _QWEN2, "qwen2_5_vl": _QWEN2, "qwen2_vl_text": _QWEN2,
     "qwen2_5_vl_text": _QWEN2, "qwen2_audio": _QWEN2,
-    "qwen2_moe": Style(q_bias=True, kv_bias=True, window="qwen", shared_gate=True),
+    "qwen2_moe": Style(q_bias=True, kv_bias=True, window="qwen", shared_gate=True,
+                       bias_covers_out=False),
     "qwen3": _QWEN3, "qwen3_moe": _QWEN3, "qwen3_vl": _QWEN3, "qwen3_vl_text": _QWEN3,
     "qwen3_vl_moe": _QWEN3, "qwen3_vl_moe_text": _QWEN3, "qwen3_omni_moe_text": _QWEN3,
     "gemma": _GEMMA,

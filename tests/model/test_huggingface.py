@@ -182,3 +182,9 @@ def test_mutated_configs_never_crash(data):
         assert arch.cache_bytes(100) >= 0 and arch.state_bytes() >= 0
     except RidgelineError as error:
         assert "\n" not in str(error) and len(str(error)) < 400
+
+
+def test_layer_lists_under_any_synonym_must_cover_the_depth():
+    with pytest.raises(BadInput, match="interleave_moe_layer_step"):
+        built(model_type="mixtral", num_local_experts=4, num_experts_per_tok=2,
+              interleave_moe_layer_step=[])

@@ -42,6 +42,8 @@ TOP_K = ("num_experts_per_tok", "num_experts_per_token", "experts_per_token", "m
          "moe_top_k", "moe_k", "top_k_experts", "num_selected_experts", "num_experts_per_topk")
 D_EXPERT = ("moe_intermediate_size", "expert_ffn_hidden_size", "moe_ffn_hidden_size",
             "expert_intermediate_size")
+SPARSE_STEP = ("moe_layer_freq", "decoder_sparse_step", "interleave_moe_layer_step",
+               "moe_layer_interval")
 SHARED = ("n_shared_experts", "num_shared_experts", "num_shared_expert", "moe_num_shared_experts")
 SHARED_FF = ("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size",
              "shared_intermediate_size", "share_expert_dim", "shared_expert_ffn_hidden_size")
@@ -248,11 +250,10 @@ def is_sparse(f: Fields, style: Style, layers: int) -> list[bool]:
                     "moe_layer_start", default=style.first_dense, low=0, high=MAX_LAYERS)
     last = f.count("moe_layer_end_index", default=layers - 1, low=-1, high=MAX_LAYERS)
     last = layers - 1 if last < 0 else last
-    freq = f.raw("moe_layer_freq", "decoder_sparse_step", "interleave_moe_layer_step",
-                 "moe_layer_interval")
+    freq = f.raw(*SPARSE_STEP)
     dense = set(f.counts("mlp_only_layers") or ())
     if isinstance(freq, list):
-        chosen = f.counts("moe_layer_freq", "decoder_sparse_step", length=layers) or []
+        chosen = f.counts(*SPARSE_STEP, length=layers) or []
         return [bool(chosen[i]) and i not in dense for i in range(layers)]
     f.ignore("decoder_sparse_step", "moe_layer_freq")
     if f.has("decoder_sparse_step") and not f.has("moe_layer_freq"):

@@ -91,6 +91,8 @@ def output_options(plot: str = "", *, simulated: bool = False) -> Callable[[Comm
             *(() if simulated else formulas),
             click.option("--catalog", "catalog", metavar="PATH",
                          help="File or folder of your own chips, engines, models."),
+            click.option("--fetch", is_flag=True,
+                         help="Look for a model that is not local on the Hugging Face hub."),
             click.option("--scenario", "scenario_file", metavar="FILE",
                          help="Read the scenario from a .toml or .json file; flags override it."),
             click.option("--save-scenario", metavar="FILE",
@@ -118,6 +120,8 @@ def read_options(options: dict[str, Any]) -> Scenario:
     if path := options.pop("catalog", None):
         # The catalog reads this variable, so files given here reach every room.
         os.environ["RIDGELINE_CATALOG"] = path
+    if options.pop("fetch", False):
+        os.environ["RIDGELINE_FETCH"] = "1"
     file = options.pop("scenario_file", None)
     fields = read_scenario(file) if file else {}
     flags = {row[1]: options.pop(row[1], None) for rows in _SETS.values() for row in rows}

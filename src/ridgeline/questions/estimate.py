@@ -97,7 +97,8 @@ def _quantities(resolved: Resolved, p: Performance, ideal: bool) -> dict[str, An
     slow, fast = min(rate, rate * p.e2e / ends[1]), max(rate, rate * p.e2e / ends[0])
     mfu_decode = p.decode_flop / (p.decode_s * peak)
     return {
-        "bound": f"decode is bound by {p.bound_decode}, prefill by {p.bound_prefill}",
+        "bound": (f"decode is bound by {p.bound_decode}, prefill by {p.bound_prefill}"
+                  if p.tpot else f"the pass is bound by {p.bound_prefill}"),
         "ttft_s": around(p.ttft, "s", p.ttft_spread, p.ttft_floor),
         "tpot_s": around(p.tpot, "s", p.tpot_spread, p.tpot_floor),
         "e2e_s": Quantity(p.e2e, ends[0], ends[1], "s", basis),
@@ -113,6 +114,8 @@ def _quantities(resolved: Resolved, p: Performance, ideal: bool) -> dict[str, An
         "ttft_floor_s": known(p.ttft_floor, "s", "derived"),
         "tpot_floor_s": known(p.tpot_floor, "s", "derived"),
         "batch_decoding": known(p.batch, "1"),
+        "prompt_tokens_per_s": known(resolved.scenario.workload.concurrency
+                                     * resolved.scenario.workload.prompt / p.e2e, "token/s"),
     }
 
 

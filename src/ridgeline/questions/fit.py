@@ -70,8 +70,9 @@ def _context(resolved: Resolved) -> int:
 
 def _room(resolved: Resolved, foot: Footprint, context: int) -> float:
     """Sequences of that length on the whole machine, at most what the engine runs at once."""
-    held = math.floor(foot.max_concurrency(context)) if foot.fits else 0
-    return min(held, foot.limits.max_num_seqs * foot.replicas) * resolved.deployment.dp
+    most = float(foot.limits.max_num_seqs * foot.replicas)
+    held = min(foot.max_concurrency(context), most) if foot.fits else 0.0
+    return math.floor(held) * resolved.deployment.dp
 
 
 def _quantities(resolved: Resolved, foot: Footprint, context: int) -> dict[str, Value]:

@@ -42,8 +42,10 @@ def levers(resolved: Resolved, *, ideal: bool = False) -> Table:
 
 def _gain(now: Performance, then: Performance) -> tuple[str, float]:
     """The metric that gains most, and by what factor."""
-    gains = {"decode speed": now.tpot / then.tpot, "prefill speed": now.ttft / then.ttft,
-             "throughput": then.output_tokens_per_s / now.output_tokens_per_s}
+    gains = {"prefill speed": now.ttft / then.ttft}
+    if now.tpot:
+        gains |= {"decode speed": now.tpot / then.tpot,
+                  "throughput": then.output_tokens_per_s / now.output_tokens_per_s}
     best = max(gains, key=lambda name: gains[name])
     return best, gains[best]
 

@@ -13,6 +13,7 @@ from ridgeline.questions.textbook import WholeModel, whole_model
 from ridgeline.serving.deployed import Deployed
 from ridgeline.serving.latency import Pools, latency
 from ridgeline.serving.measured_run import STEADY
+from ridgeline.timing.engine import engine_content
 from ridgeline.timing.roofline import StepBounds, bound_name, step_bounds
 from ridgeline.work.step import Step, decode_step, prefill_step
 
@@ -104,6 +105,8 @@ def ideal_performance(resolved: Resolved) -> Performance:
         attention_flop_per_token=per_token))
     moved = float(textbook.decode_bytes(**reading, batch_size=batch, context_length=context,
                                         kv_bytes_per_token=kv))
+    if not resolved.architecture.causal:
+        tpot = flop = moved = 0.0
     prompt = float(work.prompt)
     prompt_read = {"params_read": model.params_read(prompt),
                    "bytes_per_param": model.read_bytes_per_param(prompt)}
@@ -115,8 +118,9 @@ def ideal_performance(resolved: Resolved) -> Performance:
     compute = flop / (model.chips * model.peak)
     return Performance(
         ttft=prefill, tpot=tpot, e2e=prefill + max(work.output - 1, 0) * tpot,
-        output_tokens_per_s=batch / tpot * resolved.deployment.dp, prefill_s=prefill,
-        decode_s=tpot, ttft_floor=prefill, tpot_floor=tpot, prefill_flop=prompt_flop,
+        output_tokens_per_s=batch / tpot * resolved.deployment.dp if tpot else 0.0,
+        prefill_s=prefill, decode_s=tpot or math.inf, ttft_floor=prefill, tpot_floor=tpot,
+        prefill_flop=prompt_flop,
         decode_flop=flop, decode_bytes=moved, batch=batch,
         bound_prefill=_two_way(model, prompt_flop, prefill),
         bound_decode="compute" if compute >= tpot * (1 - 1e-12) else "memory")
@@ -128,9 +132,28 @@ def _two_way(model: WholeModel, flop: float, seconds: float) -> str:
 
 def calibrated_performance(resolved: Resolved) -> Performance:
     """Calibrated speed: replayed scheduler, or for single-stream engines their measured rates."""
+    if not resolved.architecture.causal:
+        return _encoded(resolved)
     if resolved.deployment.engine in SINGLE_STREAM:
         return _streamed(resolved)
     return _replayed(resolved)
+
+
+def _encoded(resolved: Resolved) -> Performance:
+    """An encoder: one pass over the texts in flight, nothing generated."""
+    replica, work = deployed_of(resolved), resolved.scenario.workload
+    step = prefill_step(tokens=float(work.prompt), sequences=float(per_replica(resolved)))
+    bounds = _bounds(replica, step)
+    seconds = max(float(replica.timer(replica.ops(step))) + replica.costs.fixed(
+        replica.architecture.n_layers), float(bounds.lower))
+    content = engine_content()["spreads"]["tpot"]["new_model"]
+    low, lower, upper, high = content
+    return Performance(
+        ttft=seconds, tpot=0.0, e2e=seconds, output_tokens_per_s=0.0, prefill_s=seconds,
+        decode_s=math.inf, ttft_floor=float(bounds.lower), tpot_floor=0.0,
+        prefill_flop=_whole_flop(replica, step), decode_flop=0.0, decode_bytes=0.0, batch=0.0,
+        bound_prefill=bound_name(bounds), bound_decode="none",
+        ttft_spread=(low, lower, upper, high))
 
 
 def _streamed(resolved: Resolved) -> Performance:

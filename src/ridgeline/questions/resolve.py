@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 
 from ridgeline.deployment import Deployment
@@ -42,7 +43,7 @@ def resolve(scenario: Scenario) -> Resolved:
     from ridgeline.machine.parse import parse_machine
     from ridgeline.model.load import load_architecture
 
-    architecture = load_architecture(scenario.model)
+    architecture = load_architecture(scenario.model, fetch=bool(os.environ.get("RIDGELINE_FETCH")))
     cluster = parse_machine(scenario.machine)
     load_engine(scenario.deployment.engine)
     deployment = complete(scenario.deployment, architecture, cluster)

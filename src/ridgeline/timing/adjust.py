@@ -48,6 +48,10 @@ LEVELS: dict[str, tuple[tuple[str, ...], float]] = {
     "protocol": (("protocol",), 1.0),
 }
 
+# Sizes that measured deployments had; beyond, the correction stays at its value on the edge.
+MEASURED = {"concurrency": (1.0, 8192.0), "prompt": (512.0, 16384.0), "output": (128.0, 8192.0),
+            "chips": (1.0, 64.0)}
+
 
 def architecture_class(architecture: Architecture) -> str:
     """"mla", "hybrid", "moe" or "dense": what decides which kernels dominate."""
@@ -102,10 +106,14 @@ class ServingCase:
         return "|".join(str(getattr(self, name)) for name in LEVELS[level][0])
 
     def numbers(self) -> tuple[float, ...]:
-        """The x of the formula."""
-        return (1.0, math.log2(max(self.concurrency, 1) / 8) / 3,
-                math.log2(max(self.prompt, 1) / 1024) / 3,
-                math.log2(max(self.output, 1) / 1024) / 3, math.log2(max(self.chips, 1) / 4))
+        """The x of the formula, each size held inside the range that was measured."""
+
+        def size(name: str) -> float:
+            low, high = MEASURED[name]
+            return math.log2(min(max(getattr(self, name), low), high))
+
+        return (1.0, (size("concurrency") - 3) / 3, (size("prompt") - 10) / 3,
+                (size("output") - 10) / 3, size("chips") - 2)
 
 
 def correction(weights: Mapping[str, Mapping[str, Any]], case: ServingCase) -> float:

@@ -4,9 +4,9 @@ import pytest
 
 from ridgeline.deployment import Deployment
 from ridgeline.deployment.operands import Format, Formats
-from ridgeline.model.parts import Attention, Block, DenseFfn, ExpertFfn
 from ridgeline.model.architecture import Architecture
 from ridgeline.model.load import load_architecture
+from ridgeline.model.parts import Attention, Block, DenseFfn, ExpertFfn
 from ridgeline.work.attended import attended_pairs, pairs_from_start
 from ridgeline.work.step import decode_step, prefill_step, step_ops
 

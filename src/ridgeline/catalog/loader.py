@@ -203,7 +203,8 @@ def _only(kind: str, name: str, spellings: dict[str, str], sizes: dict[str, floa
     hint = f"List them with `ridgeline catalog {listing}`."
     if found:
         shown = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
-        choice = f"one of {shown}; give one of them" if len(found) > 1 else f"{shown}; write that if so"
+        choice = f"one of {shown}; give one of them" if len(found) > 1 else \
+            f"{shown}; write that if so"
         raise BadInput(f"{kind} {name!r} may be {choice}")
     raise UnknownName.among(kind, name, {*spellings, *spellings.values()}, hint)
 

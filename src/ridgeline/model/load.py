@@ -174,7 +174,7 @@ def _fetched(ref: str) -> Architecture:
         raise MissingExtra.needed("reading a model from the hub", "hub") from None
     from huggingface_hub.utils import logging
 
-    logging.set_verbosity_error()       # its retries would be lines of their own
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call,unused-ignore]  # its retries would be lines of their own
     try:
         file = hf_hub_download(ref, "config.json")
     except Exception as error:  # the package raises many kinds; all mean the same to the user

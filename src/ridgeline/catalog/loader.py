@@ -236,7 +236,8 @@ def _chip_file(path: Path) -> ChipFile:
     return _decoded_chip(path, _changed(path))
 
 
-def _engine_file(path: Path) -> EngineFile:
+@lru_cache(maxsize=64)
+def _decoded_engine(path: Path, changed: int) -> EngineFile:
     from ridgeline.catalog.schema import EngineFile, convert
 
     entry = convert(read_toml(path), EngineFile, str(path))
@@ -246,6 +247,10 @@ def _engine_file(path: Path) -> EngineFile:
     if not entry.defaults:
         raise BadInput(f"{path}: `defaults` needs at least one row")
     return entry
+
+
+def _engine_file(path: Path) -> EngineFile:
+    return _decoded_engine(path, _changed(path))
 
 
 def _changed(path: Path) -> int:

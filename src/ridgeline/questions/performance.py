@@ -12,7 +12,7 @@ from ridgeline.questions.resolve import Resolved
 from ridgeline.questions.textbook import WholeModel, whole_model
 from ridgeline.serving.deployed import Deployed
 from ridgeline.serving.latency import Pools, latency
-from ridgeline.serving.measured_run import STEADY
+from ridgeline.serving.measured_run import STEADY, Protocol
 from ridgeline.timing.engine import engine_content
 from ridgeline.timing.roofline import StepBounds, bound_name, step_bounds
 from ridgeline.work.step import Step, decode_step, prefill_step
@@ -23,7 +23,7 @@ SINGLE_STREAM = ("llamacpp",)
 Spread = tuple[float, float, float, float]
 
 __all__ = ["Performance", "calibrated_performance", "decode_context", "deployed_of",
-           "ideal_performance", "per_replica"]
+           "ideal_performance", "per_replica", "replayed_performance"]
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def calibrated_performance(resolved: Resolved) -> Performance:
         return _encoded(resolved)
     if resolved.deployment.engine in SINGLE_STREAM:
         return _streamed(resolved)
-    return _replayed(resolved)
+    return replayed_performance(resolved)
 
 
 def _encoded(resolved: Resolved) -> Performance:
@@ -183,16 +183,24 @@ def _log_spread(rate: Quantity) -> Spread:
     return 1.53 * low, low, high, 1.53 * high
 
 
-def _replayed(resolved: Resolved) -> Performance:
-    """Replay the workload's closed loop on the deployment with calibrated step times."""
-    replica, work = deployed_of(resolved), resolved.scenario.workload
+def replayed_performance(resolved: Resolved, protocol: Protocol = STEADY,
+                         replica: Deployed | None = None) -> Performance:
+    """Replay the workload's closed loop on the deployment with calibrated step times.
+
+    Args:
+        resolved: the scenario.
+        protocol: spread of lengths and how many waves.
+        replica: the deployed replica, where it is not what the scenario says.
+    """
+    replica, work = replica or deployed_of(resolved), resolved.scenario.workload
     concurrency, context = per_replica(resolved), decode_context(resolved)
     new = max(1, round(work.prompt * (1 - work.prefix_hit)))
     # Lengths spread below the nominal ones: aim their mean at what was asked.
-    stretch = 2 / (1 + STEADY.shortest)
-    found = latency(Pools(replica, replica), STEADY, concurrency=concurrency,
-                    prompt=max(1, round(new * stretch)),
-                    output=max(1, round(work.output * stretch)))
+    long_in, long_out = (protocol.stretch(law)
+                         for law in (protocol.prompt_law, protocol.output_law))
+    found = latency(Pools(replica, replica), protocol, concurrency=concurrency,
+                    prompt=max(1, round(new * long_in)),
+                    output=max(1, round(work.output * long_out)))
     batch = min(float(concurrency), float(replica.policy.max_num_seqs),
                 max(1.0, replica.footprint.max_concurrency(context)))
     fixed = replica.costs.fixed(replica.architecture.n_layers)

@@ -52,12 +52,17 @@ class LoopResult:
     output_tokens: int
 
 
-def protocol_lengths(nominal: int, count: int, low: float = 0.8) -> list[int]:
+def protocol_lengths(nominal: int, count: int, low: float = 0.8,
+                     law: Sequence[float] = ()) -> list[int]:
     """`count` lengths spread evenly over [low, 1] x nominal, in a fixed scattered order.
 
-    A golden-ratio sequence fills the range evenly, so few requests stand for many.
+    A golden-ratio sequence fills the range evenly, so few requests stand for many. With a law
+    (quantiles of length / nominal at equal shares) lengths follow it instead.
     """
     steps = (np.arange(1, count + 1) * 0.6180339887498949) % 1.0
+    if law:
+        shares = (np.arange(len(law)) + 0.5) / len(law)
+        return [max(1, round(nominal * float(s))) for s in np.interp(steps, shares, law)]
     return [max(1, round(nominal * (low + (1 - low) * s))) for s in steps]
 
 

@@ -29,11 +29,19 @@ class Protocol:
         waves: requests as a multiple of the concurrency.
         shortest: lengths are spread over [shortest, 1] x nominal.
         most: requests replayed at most; more waves repeat the steady state.
+        prompt_law, output_law: quantiles of length / nominal at equal shares, whose mean is 1;
+            none: the even spread from `shortest` on.
     """
 
     waves: int = 10
     shortest: float = 0.8
     most: int = 1024
+    prompt_law: tuple[float, ...] = ()
+    output_law: tuple[float, ...] = ()
+
+    def stretch(self, law: tuple[float, ...]) -> float:
+        """Nominal over mean length."""
+        return 1.0 if law else 2 / (1 + self.shortest)
 
 
 _PROTOCOLS = {"inferencex": Protocol(), "dynamo": Protocol(shortest=0.95)}
@@ -58,7 +66,7 @@ def replay_protocol(table: StepTable | ComponentTable, protocol: Protocol, *, co
         policy: the engine's scheduler.
     """
     count = min(protocol.waves * concurrency, max(protocol.most, 3 * concurrency))
-    prompts = protocol_lengths(prompt, count, protocol.shortest)
-    outputs: list[Any] = protocol_lengths(output, count, protocol.shortest)
+    prompts = protocol_lengths(prompt, count, protocol.shortest, protocol.prompt_law)
+    outputs: list[Any] = protocol_lengths(output, count, protocol.shortest, protocol.output_law)
     return replay_closed_loop(table, concurrency=concurrency, prompts=prompts,
                               outputs=outputs[::-1], policy=policy)

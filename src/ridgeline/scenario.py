@@ -19,7 +19,8 @@ from ridgeline.deployment import Deployment
 from ridgeline.errors import BadInput, UnknownName
 from ridgeline.quantity import parse_number
 
-__all__ = ["AUTO", "Scenario", "Training", "Workload", "read_scenario", "write_scenario"]
+__all__ = ["AUTO", "Scenario", "Training", "Workload", "read_scenario", "scenario_toml",
+           "write_scenario"]
 
 
 # Tensor-parallel degree of a scenario that leaves the choice to us (see questions.resolve).
@@ -246,15 +247,20 @@ def write_scenario(scenario: Scenario, path: str | Path) -> None:
 
     from ridgeline.files import write_atomically
 
-    data = scenario.to_dict()
     if Path(path).suffix == ".json":
-        write_atomically(path, json.dumps(data, indent=2) + "\n")
+        write_atomically(path, json.dumps(scenario.to_dict(), indent=2) + "\n")
         return
+    write_atomically(path, scenario_toml(scenario))
+
+
+def scenario_toml(scenario: Scenario) -> str:
+    """The scenario as the text of a TOML file, defaults left out."""
+    data = scenario.to_dict()
     lines = [f"{k} = {_toml(v)}" for k, v in data.items() if not isinstance(v, dict)]
     for name, part in data.items():
         if isinstance(part, dict):
             lines += ["", f"[{name}]", *(f"{k} = {_toml(v)}" for k, v in part.items())]
-    write_atomically(path, "\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
 
 
 def _toml(value: Any) -> str:

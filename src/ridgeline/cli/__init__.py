@@ -27,10 +27,13 @@ COMMANDS = {
               "How long, how much? A training run: step, MFU, memory, days, dollars."),
     "scale": ("ridgeline.cli.scale", "scale",
               "How large, how long? Scaling laws, serving-aware optimum, trends."),
+    "web": ("ridgeline.cli.web", "web", "Look at it: the explorer in a browser, and the API."),
     "catalog": ("ridgeline.cli.catalog", "catalog_command",
                 "Chips, models, links, memory tiers, prices, engines and formats."),
     "validate": ("ridgeline.cli.validate", "validate_command",
                  "How right? Predictions against measured files."),
+    "measure": ("ridgeline.cli.measure", "measure_command",
+                "What is real? Your machine, your server under load, others' benchmark files."),
     "calibrate": ("ridgeline.cli.calibrate", "calibrate_command",
                   "Rebuild every fitted constant from measurements."),
 }

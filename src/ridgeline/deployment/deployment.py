@@ -15,7 +15,12 @@ class Deployment:
     of the group inside each expert.
 
     Attributes:
-        tp, pp, ep, dp, cp, attention_dp: parallel degrees.
+        tp: tensor-parallel degree.
+        pp: pipeline stages.
+        ep: expert-parallel degree.
+        dp: replicas side by side.
+        cp: context-parallel degree.
+        attention_dp: copies of attention, each on its own sequences.
         weights: number format of dense matrices; None: as the model declares.
         experts: number format of expert matrices; None: as `weights`, else as declared.
         kv: number format of the KV cache; None: the engine's default (16 bit).

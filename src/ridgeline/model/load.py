@@ -12,7 +12,7 @@ from pathlib import Path
 from ridgeline.errors import BadInput, MissingExtra, UnknownName
 from ridgeline.model.architecture import Architecture
 
-__all__ = ["bundled_models", "load_architecture"]
+__all__ = ["bundled_models", "find_bundled", "load_architecture"]
 
 # Endings of a repository name that do not change the architecture.
 _VARIANTS = ("instruct", "chat", "it", "hf", "base", "pt", "fp8", "bf16", "awq", "gptq",
@@ -44,7 +44,7 @@ def load_architecture(ref: str, *, fetch: bool = False) -> Architecture:
     place = _local(ref)
     if place is not None:
         return _read(place, ref)
-    found = _bundled_file(ref)
+    found = find_bundled(ref)
     if found is not None:
         return _bundled(found)
     if fetch:
@@ -97,7 +97,7 @@ def _stem(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", "".join(words)).removeprefix("meta")
 
 
-def _bundled_file(ref: str) -> Path | None:
+def find_bundled(ref: str) -> Path | None:
     """The one bundled config that a name means.
 
     Raises:
@@ -136,7 +136,7 @@ def _local(ref: str) -> Path | None:
         raise BadInput(f"cannot read {ref!r}: {error.strerror}") from None
     looks_like_path = ref.startswith((".", "/", "~")) or place.suffix in (
         ".json", ".gguf", ".safetensors")
-    if looks_like_path and _bundled_file(ref) is None:
+    if looks_like_path and find_bundled(ref) is None:
         raise BadInput(f"no such file or folder: {ref}")
     return None
 

@@ -26,12 +26,13 @@ from ridgeline.scenario import Scenario
 __all__ = ["estimate"]
 
 
-def estimate(scenario: Scenario, *, ideal: bool = False) -> Answer:
+def estimate(scenario: Scenario, *, ideal: bool = False, advice: bool = True) -> Answer:
     """Latency and throughput of a scenario.
 
     Args:
         scenario: model, machine, deployment and workload.
         ideal: the textbook roofline with all efficiencies 1, instead of calibrated times.
+        advice: try each change that might help; most of the time of an answer goes there.
 
     Returns:
         an Answer with `ttft_s`, `tpot_s`, `e2e_s`, `output_tokens_per_s`, utilisations, bounds
@@ -53,7 +54,8 @@ def estimate(scenario: Scenario, *, ideal: bool = False) -> Answer:
                      "TTFT includes the wait behind other prompts.")
     return Answer("estimate", resolved.scenario.to_dict(),
                   _quantities(resolved, performance, ideal),
-                  tables=(levers(resolved, ideal=ideal), *_op_tables(resolved, ideal)),
+                  tables=((levers(resolved, ideal=ideal),) if advice else ())
+                  + _op_tables(resolved, ideal),
                   notes=tuple(notes), derivation=_derivation(resolved, performance))
 
 

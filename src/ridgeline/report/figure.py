@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ridgeline.errors import BadInput
@@ -129,6 +129,13 @@ class Figure:
                 raise BadInput(f"figure {self.title!r}: series {getattr(item, 'name', '')!r} has "
                                f"columns of different lengths {sorted(lengths)}")
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, each series with its kind; numbers that are not finite become None."""
+        return {"title": self.title, "subtitle": self.subtitle, "stacked": self.stacked,
+                "x": asdict(self.x), "y": asdict(self.y),
+                "series": [{"kind": type(item).__name__.lower(), **_plain(asdict(item)),
+                            "color": color_of(item, i)} for i, item in enumerate(self.series)]}
+
     def to_plotly(self) -> dict[str, Any]:
         """The figure as a Plotly dictionary: {"data": [...], "layout": {...}}."""
         marks = [mark for i, item in enumerate(self.series)
@@ -145,6 +152,18 @@ class Figure:
 def color_of(item: Series, index: int) -> str:
     """The colour of a series: its own, or the palette's at its place."""
     return item.color or PALETTE[index % len(PALETTE)]
+
+
+def _plain(value: Any) -> Any:
+    """Lists and Python numbers for JSON."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, str) or value is None:
+        return value
+    if hasattr(value, "__len__"):
+        return [_plain(inner) for inner in value]
+    number = value.item() if hasattr(value, "item") else value
+    return number if math.isfinite(number) else None
 
 
 def _columns(item: Series) -> tuple[Sequence[Any], ...]:

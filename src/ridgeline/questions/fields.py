@@ -1,0 +1,343 @@
+"""What a question takes: its arguments as flat, named fields, read from its own signature.
+
+A body of a web request, the arguments of an agent's call and the controls of the explorer are all
+such fields. `fields_of` lists them with type, default and description; `arguments` turns a flat
+mapping into the arguments of the question function, refusing what is unknown or of a wrong kind.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import re
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ridgeline.errors import BadInput, UnknownName
+from ridgeline.quantity import parse_number
+from ridgeline.scenario import Scenario
+
+__all__ = ["Field", "arguments", "fields_of", "schema_of"]
+
+_LONGEST_TEXT = 2000
+_LONGEST_LIST = 200
+_NUMERAL = r"^\s*[-+]?[0-9][0-9_,]*\.?[0-9]*([eE][-+]?[0-9]{1,3})?\s*[kKMGBTP]?\s*$"
+SECTIONS = ("deployment", "workload", "training")
+
+
+@dataclass(frozen=True)
+class Field:
+    """One named input of a question.
+
+    Attributes:
+        name: as in the command's options and in JSON.
+        kind: "number", "whole", "text", "flag" or "list".
+        item: kind of a list's items.
+        default: value when left out; None also where a rule fills it in.
+        required: whether leaving it out is an error.
+        text: what it means, one sentence.
+        choices: accepted values, where they are few.
+        path: where it goes: the argument, and the attributes within it.
+        section: part of a scenario it belongs to; "" for the question's own.
+    """
+
+    name: str
+    kind: str
+    default: Any = None
+    required: bool = False
+    text: str = ""
+    item: str = ""
+    choices: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
+    section: str = ""
+
+    def schema(self) -> dict[str, Any]:
+        """JSON schema of the value; numbers may be written as text such as "16k"."""
+        found: dict[str, Any] = dict(_schema(self.item if self.kind == "list" else self.kind))
+        if self.choices:
+            found["enum"] = list(self.choices)
+        if self.kind == "list":
+            found = {"type": "array", "items": found, "maxItems": _LONGEST_LIST}
+        if self.text:
+            found["description"] = self.text
+        if not self.required and self.default not in (None, ()):
+            found["default"] = (list(self.default) if isinstance(self.default, tuple)
+                                else self.default)
+        return found
+
+
+def _schema(kind: str) -> dict[str, Any]:
+    if kind in ("number", "whole"):
+        plain = {"type": "number"} if kind == "number" else {"type": "integer"}
+        return {"anyOf": [plain, {"type": "string", "pattern": _NUMERAL, "maxLength": 40}]}
+    return {"type": "boolean"} if kind == "flag" else {"type": "string", "minLength": 1,
+                                                       "maxLength": _LONGEST_TEXT}
+
+
+def schema_of(fields: Sequence[Field]) -> dict[str, Any]:
+    """JSON schema of a body with these fields; unknown names are refused."""
+    return {"type": "object", "additionalProperties": False,
+            "properties": {f.name: f.schema() for f in fields},
+            "required": [f.name for f in fields if f.required]}
+
+
+def fields_of(function: Callable[..., Any], sections: Sequence[str] = SECTIONS[:2], *,
+              hidden: Sequence[str] = ()) -> tuple[Field, ...]:
+    """The fields of a question function.
+
+    Args:
+        function: takes a Scenario, dataclasses of settings, or plain values.
+        sections: parts of a Scenario to offer.
+        hidden: names to leave out.
+
+    Raises:
+        TypeError: a parameter of a type that no field can carry, or a name used twice.
+    """
+    found = [f for f in _fields(function, sections) if f.name not in hidden]
+    names = [f.name for f in found]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise TypeError(f"{function.__name__} has two fields named {', '.join(twice)}")
+    return tuple(found)
+
+
+def _fields(function: Callable[..., Any], sections: Sequence[str]) -> Iterator[Field]:
+    hints, texts = _hints(function), described(function)
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name == "progress":                # a callback, not an input
+            continue
+        kind = _record(hints[parameter.name])
+        if kind is Scenario:
+            yield from _scenario_fields(parameter.name, sections)
+        elif kind is not None:
+            start = parameter.default
+            yield from _record_fields(kind, (parameter.name,),
+                                      start if dataclasses.is_dataclass(start) else None)
+        else:
+            absent = parameter.default is parameter.empty
+            yield _field(parameter.name, hints[parameter.name], texts,
+                         None if absent else parameter.default, absent, (parameter.name,))
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Types of the parameters; that of the result may be one that only type checkers import."""
+    known = getattr(inspect.unwrap(function), "__globals__", {})
+    return {p.name: eval(p.annotation, known) if isinstance(p.annotation, str) else p.annotation
+            for p in inspect.signature(function).parameters.values() if p.name != "progress"}
+
+
+def _record(hint: Any) -> Any:
+    """The dataclass that a hint means, alone or with None."""
+    kinds = [t for t in (typing.get_args(hint) or (hint,)) if t is not types.NoneType]
+    return kinds[0] if len(kinds) == 1 and dataclasses.is_dataclass(kinds[0]) else None
+
+
+def _scenario_fields(name: str, sections: Sequence[str]) -> Iterator[Field]:
+    yield Field("model", "text", required=True, path=(name,),
+                text="Model by name, such as Llama-3.1-70B.")
+    yield Field("machine", "text", required=True, path=(name,),
+                text="Machine, such as 8xH100-SXM or 2x8xB200.")
+    hints = typing.get_type_hints(Scenario)
+    for section in sections:
+        for field in _record_fields(hints[section], (name, section), None):
+            default = None if field.name == "tp" else field.default
+            yield dataclasses.replace(field, section=section, default=default)
+
+
+def _record_fields(kind: Any, path: tuple[str, ...], start: Any) -> Iterator[Field]:
+    """Fields of a dataclass, those of dataclasses within it among them."""
+    hints, texts = typing.get_type_hints(kind), described(kind)
+    for part in dataclasses.fields(kind):
+        if not part.init:
+            continue
+        inner, default, absent = _record(hints[part.name]), part.default, False
+        if start is not None:
+            default = getattr(start, part.name)
+        elif part.default_factory is not dataclasses.MISSING:
+            default = part.default_factory()
+        elif default is dataclasses.MISSING:
+            default, absent = None, True
+        if inner is not None:
+            yield from _record_fields(inner, (*path, part.name), default)
+        else:
+            yield _field(part.name, hints[part.name], texts, default, absent, path)
+
+
+def _field(name: str, hint: Any, texts: Mapping[str, str], default: Any, required: bool,
+           path: tuple[str, ...]) -> Field:
+    kind, item, choices = _kind(name, hint)
+    return Field(name, kind, default, required, texts.get(name, ""), item, choices, path)
+
+
+_KINDS = {bool: "flag", int: "whole", float: "number", str: "text"}
+
+
+def _kind(name: str, hint: Any) -> tuple[str, str, tuple[str, ...]]:
+    """Kind, kind of the items and choices of a type hint."""
+    origin, inside = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Literal:
+        return "text", "", tuple(str(v) for v in inside)
+    if origin in (tuple, list, Sequence) or origin in (typing.Sequence,):
+        items = [t for t in inside if t is not Ellipsis]
+        return "list", _kind(name, items[0])[0], ()
+    if origin in (typing.Union, types.UnionType):
+        parts = [_kind(name, t) for t in inside if t is not types.NoneType]
+        kinds = [p[0] for p in parts]
+        if set(kinds) == {"whole", "number"}:
+            return "number", "", ()
+        if len(parts) == 1 or {"list", "text"} == set(kinds):
+            return next((p for p in parts if p[0] == "list"), parts[0])
+    if hint in _KINDS:
+        return _KINDS[hint], "", ()
+    raise TypeError(f"no field can carry {name}: {hint}")
+
+
+_ENTRY = re.compile(r"^    (\w+(?:, \w+)*): (.*)$")
+
+
+def described(thing: Any) -> dict[str, str]:
+    """Name -> sentence of the Args or Attributes of a docstring."""
+    found: dict[str, str] = {}
+    names: list[str] = []
+    inside = False
+    for line in inspect.cleandoc(thing.__doc__ or "").splitlines():
+        if line in ("Args:", "Attributes:"):
+            inside = True
+        elif not inside or (line and not line.startswith(" ")):
+            inside, names = False, []
+        elif entry := _ENTRY.match(line):
+            names = entry[1].split(", ")
+            found |= dict.fromkeys(names, entry[2])
+        elif names and line.strip():
+            found |= {name: f"{found[name]} {line.strip()}" for name in names}
+    return {name: text[:1].upper() + text[1:] for name, text in found.items()}
+
+
+def arguments(function: Callable[..., Any], fields: Sequence[Field],
+              body: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a question, from flat fields (or a scenario's own sections).
+
+    Raises:
+        BadInput: an unknown field, one that is missing, or a value of the wrong kind.
+    """
+    known = {f.name: f for f in fields}
+    given: dict[tuple[str, ...], dict[str, Any]] = {}
+    for name, value in _flat(body, known).items():
+        if name not in known:
+            raise UnknownName.among("field", name[:80], known)
+        if value is not None:
+            field = known[name]
+            if field.path[1:2] or field.path[0] != name:
+                given.setdefault(field.path, {})[name] = value
+            else:
+                given[(name,)] = {name: _read(field, value)}
+    for field in fields:
+        owner = field.path if field.path != (field.name,) else (field.name,)
+        if field.required and field.name not in given.get(owner, {}):
+            raise BadInput(f"this question needs a {field.name}: {field.text}".rstrip(": "))
+    hints = _hints(function)
+    out: dict[str, Any] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name == "progress":
+            continue
+        kind = _record(hints[name])
+        parts = {path: part for path, part in given.items() if path[0] == name}
+        if kind is Scenario:
+            out[name] = Scenario.from_fields({k: v for part in parts.values()
+                                              for k, v in part.items()})
+        elif kind is not None:
+            if parts or parameter.default is parameter.empty:
+                out[name] = _record_of(kind, (name,), parts, known, parameter.default)
+        elif parts:
+            out[name] = parts[(name,)][name]
+    return out
+
+
+def _flat(body: Mapping[str, Any], known: Mapping[str, Field]) -> dict[str, Any]:
+    """The body with a scenario's sections opened."""
+    flat: dict[str, Any] = {}
+    for name, value in body.items():
+        if name in SECTIONS and isinstance(value, Mapping):
+            for key, inner in value.items():
+                if key not in known or known[key].section != name:
+                    raise UnknownName.among(f"key in {name}", str(key)[:80],
+                                            [n for n, f in known.items() if f.section == name])
+                flat[key] = inner
+        else:
+            flat[str(name)] = value
+    return flat
+
+
+def _record_of(kind: Any, path: tuple[str, ...], parts: Mapping[tuple[str, ...], dict[str, Any]],
+               known: Mapping[str, Field], start: Any) -> Any:
+    """A dataclass of settings from the values given for it and for those within it."""
+    hints = typing.get_type_hints(kind)
+    values = {n: _read(known[n], v) for n, v in parts.get(path, {}).items()}
+    for part in dataclasses.fields(kind):
+        inner = _record(hints[part.name])
+        if inner is not None and any(p[:len(path) + 1] == (*path, part.name) for p in parts):
+            within = (part.default_factory() if part.default_factory is not dataclasses.MISSING
+                      else None)
+            values[part.name] = _record_of(inner, (*path, part.name), parts, known, within)
+    if dataclasses.is_dataclass(start) and not isinstance(start, type):
+        return dataclasses.replace(start, **values)
+    return kind(**values)
+
+
+def _read(field: Field, value: Any) -> Any:
+    """One value of the question's own settings, of its kind."""
+    if field.kind != "list":
+        return _one(field, field.kind, value)
+    items = [v.strip() for v in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(items, (list, tuple)):
+        raise BadInput(f"{field.name} must be a list, not {_seen(value)}")
+    if len(items) > _LONGEST_LIST:
+        raise BadInput(f"{field.name} has {len(items):,} values; at most {_LONGEST_LIST} are "
+                       "answered at once")
+    return tuple(_one(field, field.item, item) for item in items if item != "")
+
+
+def _one(field: Field, kind: str, value: Any) -> Any:
+    if kind == "flag":
+        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        found = value if isinstance(value, bool) else (
+            words.get(value.lower()) if isinstance(value, str) else None)
+        if found is None:
+            raise BadInput(f"{field.name} must be true or false, not {_seen(value)}")
+        return found
+    if kind == "text":
+        if not isinstance(value, str) or len(value) > _LONGEST_TEXT or "\0" in value:
+            raise BadInput(f"{field.name} must be text of at most {_LONGEST_TEXT:,} characters, "
+                           f"not {_seen(value)}")
+        if field.choices and value not in field.choices:
+            raise UnknownName.among(field.name, value[:80], field.choices,
+                                    "Accepted: " + ", ".join(field.choices))
+        return value
+    return _numeral(field.name, kind, value)
+
+
+def _numeral(name: str, kind: str, value: Any) -> int | float:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = parse_number(value)
+    except (TypeError, OverflowError, BadInput) as error:
+        raise BadInput(f"{name} must be a number, not {_seen(value)}") from error
+    if not math.isfinite(number):
+        raise BadInput(f"{name} must be a finite number, not {_seen(value)}")
+    if kind == "number":
+        return number
+    if number != int(number) or abs(number) > 2**53:
+        raise BadInput(f"{name} must be a whole number, not {_seen(value)}")
+    return int(number)
+
+
+def _seen(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+

@@ -1,0 +1,221 @@
+"""Every question by name: what the web, the agents' tools and the report offer, in one table.
+
+A question is one line here: the function that answers it, and what draws it. Its fields, their
+types and their descriptions come from that function's own signature and docstrings
+(`questions.fields`), so no surface repeats them.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ridgeline.errors import BadInput, UnknownName
+from ridgeline.questions.fields import SECTIONS, Field, arguments, fields_of, schema_of
+
+if TYPE_CHECKING:
+    from ridgeline.questions.answer import Answer
+    from ridgeline.report.figure import Figure
+
+__all__ = ["QUESTIONS", "Question", "ask", "get_question", "only_names"]
+
+_HERE = "ridgeline.questions"
+_SERVING = ("deployment", "workload")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question.
+
+    Attributes:
+        title: what a person asks.
+        ask: "module:function" within `ridgeline.questions`, answering it.
+        figures: functions of the same kind that draw it; one with an argument `answer` gets it.
+        sections: parts of a scenario its fields come from.
+        command: how the command line calls it; "": by its name; None: it has no one command.
+        flags: the option's name of a field where it is not the field's own.
+        hidden: fields that only Python offers.
+        limits: largest number a stranger may ask for, by field.
+        slow: whether it may take seconds, and is worth streaming.
+    """
+
+    title: str
+    ask: str
+    figures: tuple[str, ...] = ()
+    sections: tuple[str, ...] = _SERVING
+    command: str | None = ""
+    flags: Mapping[str, str] | None = None
+    hidden: tuple[str, ...] = ()
+    limits: Mapping[str, float] | None = None
+    slow: bool = False
+
+    @property
+    def function(self) -> Callable[..., Answer]:
+        """The function that answers."""
+        return _load(self.ask)
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What it takes."""
+        return _fields(self.ask, self.sections, self.hidden)
+
+    @property
+    def text(self) -> str:
+        """First paragraph of the function's docstring."""
+        return " ".join((inspect.getdoc(self.function) or "").split("\n\n")[0].split())
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """JSON schema of a body: flat fields, or a scenario's sections."""
+        found = schema_of(self.fields)
+        for section in SECTIONS:
+            inside = [f for f in self.fields if f.section == section]
+            if inside:
+                found["properties"][section] = {
+                    **schema_of(inside), "description": f"The {section} fields, grouped."}
+        return found
+
+    def arguments(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments of the function from a flat body.
+
+        Raises:
+            BadInput: an unknown field or a value of the wrong kind.
+        """
+        return arguments(self.function, self.fields, body)
+
+    def answer(self, given: Mapping[str, Any],
+               progress: Callable[..., None] | None = None) -> Answer:
+        """The answer for arguments; those that can tell their progress are given `progress`."""
+        telling = progress is not None and "progress" in inspect.signature(
+            self.function).parameters
+        return self.function(**given, **({"progress": progress} if telling else {}))
+
+    def drawn(self, answer: Answer, given: Mapping[str, Any]) -> list[Figure]:
+        """Its figures, from an answer and the arguments that led to it."""
+        found: list[Figure] = []
+        for place in self.figures:
+            function = _load(place)
+            wanted = inspect.signature(function).parameters
+            known = {"answer": answer, **given}
+            drawn = function(**{name: known[name] for name in wanted if name in known})
+            found += drawn if isinstance(drawn, list) else [drawn]
+        return found
+
+
+QUESTIONS: Mapping[str, Question] = {
+    "estimate": Question("How fast?", "estimate:estimate"),
+    "fit": Question("Does it fit?", "fit:fit", ("fit:fit_figure",)),
+    "fit_training": Question("Does training fit?", "fit_training:fit_training", ("fit:fit_figure",),
+                             sections=SECTIONS, command="fit --training"),
+    "roofline": Question("What bounds each op?", "roofline:roofline",
+                         ("roofline:roofline_figure",)),
+    "matmul": Question("At what batch is a matmul compute-bound?", "adapters:matmul",
+                       ("adapters:matmul_figure",), command=None),
+    "simulate": Question("What do users wait?", "adapters:simulate",
+                         ("adapters:simulate_figures",), slow=True,
+                         limits={"requests": 1e6, "seeds": 50}),
+    "train": Question("How long does a training run take?", "adapters:train",
+                      flags={"batch_tokens": "batch", "usd_per_chip_hour": "price"},
+                      hidden=("pue", "grams_per_kwh", "storage_bandwidth", "restart")),
+    "scale": Question("How large a model, how much data?", "scale:scale", ("scale:scale_figure",)),
+    "trends": Question("What is growing, how fast?", "trends:trends", ("trends:trends_figure",),
+                       command=None),
+}
+
+
+def get_question(name: str) -> Question:
+    """The question of a name.
+
+    Raises:
+        UnknownName: none, with the nearest.
+    """
+    if name not in QUESTIONS:
+        raise UnknownName.among("question", name[:80], QUESTIONS,
+                                "Questions: " + ", ".join(QUESTIONS))
+    return QUESTIONS[name]
+
+
+def ask(name: str, body: Mapping[str, Any]) -> Answer:
+    """Answer a question by name from flat fields.
+
+    Raises:
+        BadInput: no such question, an unknown field or a wrong value.
+        Infeasible: what is asked cannot be done.
+
+    >>> ask("fit", {"model": "Llama-3.1-8B", "machine": "RTX-4090"})["fits"]
+    True
+    """
+    question = get_question(name)
+    return question.answer(question.arguments(body))
+
+
+def only_names(question: Question, body: Mapping[str, Any]) -> None:
+    """Refuse what a stranger may not ask for: files of this machine, and sizes beyond reason.
+
+    Raises:
+        BadInput: a model or trace that is not a bundled name, or a number above its limit.
+    """
+    from ridgeline.serving.traces import BUNDLED
+
+    model, trace = body.get("model"), body.get("trace")
+    if isinstance(model, str):
+        _bundled_model(model)
+    if trace is not None and trace not in BUNDLED:
+        raise UnknownName.among("trace", str(trace)[:80], BUNDLED,
+                                "Accepted: " + ", ".join(BUNDLED))
+    for name, most in (question.limits or {}).items():
+        value = body.get(name)
+        if isinstance(value, str):
+            from ridgeline.quantity import parse_number
+
+            value = parse_number(value)
+        if isinstance(value, (int, float)) and value > most:
+            raise BadInput(f"{name} may be at most {most:,.0f} here, not {value:,.6g}; ask the "
+                           "command line for more")
+
+
+def _bundled_model(name: str) -> None:
+    """Refuse a model that is a path, or no bundled name."""
+    from ridgeline.model.load import bundled_models, find_bundled
+
+    path_like = (name.startswith((".", "/", "~", "\\")) or ".." in name or name.count("/") > 1
+                 or "\\" in name or "\0" in name
+                 or name.lower().endswith((".json", ".gguf", ".safetensors")))
+    if path_like or len(name) > 200:
+        raise BadInput(f"model must be a bundled name here, not a file: {name[:80]!r}")
+    if find_bundled(name) is None:
+        names = [n.split("/", 1)[-1] for n in bundled_models()]
+        raise UnknownName.among("model", name, names, "List them with `ridgeline catalog models`.")
+
+
+def _load(place: str) -> Callable[..., Any]:
+    module, _, name = place.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(f"{_HERE}.{module}"), name)
+    return found
+
+
+@functools.lru_cache(maxsize=64)
+def _fields(place: str, sections: tuple[str, ...], hidden: Sequence[str]) -> tuple[Field, ...]:
+    found = fields_of(_load(place), sections, hidden=hidden)
+    return tuple(replace(f, choices=f.choices or _choices(f)) for f in found)
+
+
+# Where the accepted values of a field are listed, when its type does not say.
+_LISTS: Mapping[str, str | tuple[str, ...]] = {
+    "recompute": ("none", "selective", "full", "reversible"),
+    "router": "ridgeline.serving.replicas:ROUTERS", "order": ("fcfs", "shortest"),
+    "scheduler": "ridgeline.serving.scheduler:SCHEDULERS",
+    "schedule": "ridgeline.training.layout:SCHEDULES", "trace": "ridgeline.serving.traces:BUNDLED",
+}
+
+
+def _choices(field: Field) -> tuple[str, ...]:
+    place = _LISTS.get(field.name, ()) if field.kind == "text" else ()
+    if isinstance(place, str):
+        module, _, name = place.partition(":")
+        return tuple(getattr(importlib.import_module(module), name))
+    return place

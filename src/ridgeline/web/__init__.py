@@ -1,0 +1,1 @@
+"""The explorer: its built page, made from `web/` by `make web`."""

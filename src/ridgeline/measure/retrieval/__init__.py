@@ -1,0 +1,1 @@
+"""Measures real vector indexes and a real encoder on one thread of this machine."""

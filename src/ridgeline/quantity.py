@@ -164,7 +164,7 @@ def format_si(value: float, unit: str, digits: int = 3) -> str:
         return f"0{label}"
     if unit in ("param", "token") and 1 <= abs(value) < 1e15:
         return f"{value:,.0f}{label}"
-    if unit in _UNPREFIXED:
+    if unit in _UNPREFIXED and not (unit == "token/s" and abs(value) >= 1e7):
         return _plain(value, digits) + label
     if unit == "s" and abs(value) >= 1:
         for scale, name in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):

@@ -17,6 +17,7 @@ from ridgeline.quantity import Basis, Quantity, check_positive
 from ridgeline.questions.answer import Answer, Value
 from ridgeline.questions.fit import shortfall
 from ridgeline.questions.performance import (
+    Performance,
     Spread,
     calibrated_performance,
     decode_context,
@@ -26,7 +27,6 @@ from ridgeline.questions.performance import (
 from ridgeline.questions.resolve import Resolved, resolve
 from ridgeline.questions.token_speeds import replica_speeds
 from ridgeline.scenario import Scenario
-from ridgeline.timing.textbook import request_flop
 
 __all__ = ["ListPrice", "PriceAsk", "Priced", "batch_for_speed", "compute_peak", "price", "priced",
            "step_of"]
@@ -93,6 +93,7 @@ class Priced:
         prefill_rate: prompt tokens per second of a replica at the workload's prompt.
         input, output, cached, request: cost [USD/Mtok] and [USD]; NaN where there is none.
         mfu_prefill, mfu_decode: shares of the peak behind them.
+        flop: of a prompt token and of an output token.
         spreads: of prefill and decode times, quantiles of log(real / predicted).
         whole_loop: cost of a request when prompts and decoding share the chips [USD].
     """
@@ -112,6 +113,7 @@ class Priced:
     request: float
     mfu_prefill: float
     mfu_decode: float
+    flop: tuple[float, float]
     spreads: tuple[Spread, Spread]
     bounds: tuple[str, str]
     whole_loop: float
@@ -179,7 +181,8 @@ def priced(ask: PriceAsk) -> Priced:
     return _costed(ask, resolved, rent, (speeds, _widest(resolved, speeds, ask.ideal)),
                    (batch, context, decode_s, rate),
                    (perform.ttft_spread, perform.tpot_spread),
-                   (perform.bound_prefill, perform.bound_decode), loop)
+                   (perform.bound_prefill, perform.bound_decode), loop,
+                   _flop(resolved, perform))
 
 
 def _widest(resolved: Resolved, speeds: Speeds, ideal: bool) -> Speeds:
@@ -195,7 +198,7 @@ def _widest(resolved: Resolved, speeds: Speeds, ideal: bool) -> Speeds:
 
 def _costed(ask: PriceAsk, resolved: Resolved, rent: ChipRent, sweeps: tuple[Speeds, Speeds],
             point: tuple[float, float, float, float], spreads: tuple[Spread, Spread],
-            bounds: tuple[str, str], loop: float) -> Priced:
+            bounds: tuple[str, str], loop: float, flop: tuple[float, float]) -> Priced:
     """Speeds turned into costs."""
     batch, context, decode_s, rate = point
     work, chip = resolved.scenario.workload, resolved.cluster.chip
@@ -211,15 +214,17 @@ def _costed(ask: PriceAsk, resolved: Resolved, rent: ChipRent, sweeps: tuple[Spe
     cached = float(cache_cost.transfer_cost(
         kv_bytes_per_token=_cache(resolved, context), link_bandwidth=link.bandwidth,
         usd_per_chip_hour=rent.mid)) / ask.utilisation if link else math.nan
+    cached = cached or math.nan
     stored = cached if math.isfinite(cached) or work.prefix_hit else 0.0
     request = float(token_cost.request_price(
         prompt_tokens=float(work.prompt), output_tokens=float(work.output),
         cached_share=work.prefix_hit, input_usd_per_mtok=fresh, cached_usd_per_mtok=stored,
         output_usd_per_mtok=made if work.output and math.isfinite(made) else 0.0))
     whole = chips * rent.mid / 3600.0 / loop / ask.utilisation if loop > 0 else math.nan
-    mfu = _utilisation(resolved, rate, batch, decode_s)
+    peak = compute_peak(resolved) * chips
+    mfu = rate * flop[0] / peak, batch / decode_s * flop[1] / peak
     return Priced(ask, resolved, rent, *sweeps, batch, context, decode_s, rate, fresh, made, cached,
-                  request, *mfu, spreads, bounds, whole)
+                  request, *mfu, flop, spreads, bounds, whole)
 
 
 def compute_peak(resolved: Resolved) -> float:
@@ -229,13 +234,13 @@ def compute_peak(resolved: Resolved) -> float:
     return resolved.cluster.chip.rate(formats.compute)
 
 
-def _utilisation(resolved: Resolved, rate: float, batch: float, decode_s: float
-                 ) -> tuple[float, float]:
-    """Share of the peak in prefill and in decoding, 2 FLOP for each active parameter."""
-    peak = compute_peak(resolved) * resolved.deployment.chips_per_replica
-    per_token = request_flop(active_params=float(resolved.architecture.active_params),
-                             prompt_tokens=1.0, output_tokens=1.0)
-    return float(rate * per_token / peak), float(batch / decode_s * per_token / peak)
+def _flop(resolved: Resolved, perform: Performance) -> tuple[float, float]:
+    """FLOP of a prompt token and of an output token, attention included."""
+    work = resolved.scenario.workload
+    new = max(1.0, work.prompt * (1 - work.prefix_hit))
+    texts = 1.0 if resolved.architecture.causal else float(per_replica(resolved))
+    return (perform.prefill_flop / (new * texts),
+            perform.decode_flop / perform.batch if perform.batch else math.nan)
 
 
 def _cache(resolved: Resolved, context: float) -> float:
@@ -392,7 +397,7 @@ def _bound(found: Priced) -> str:
     prefill, decode = found.bounds
     if not math.isfinite(found.output):
         return f"reading is bound by {prefill}"
-    gap = found.mfu_prefill / found.mfu_decode
+    gap = found.output / found.input
     if gap < 1.05:
         return (f"decode is bound by {decode}, and this batch decodes as well as prompts are read: "
                 "output costs no more than input")

@@ -152,7 +152,7 @@ def derivation(found: Priced) -> tuple[Derivation, ...]:
         "throughput": Given(found.batch / found.decode_s, "calibrated", "batch over step time"),
     }, title="Cost of output tokens")
     paid = derive(token_cost.mfu_token_cost, {
-        "flop_per_token": Given(2 * active, "derived", "2 FLOP for each active parameter"),
+        "flop_per_token": Given(found.flop[0], "derived", "config, attention included"),
         "usd_per_chip_hour": rent,
         "peak_flops_per_s": Given(compute_peak(found.resolved), "datasheet",
                                   f"{chip.name} datasheet"),

@@ -9,7 +9,7 @@ from ridgeline.scenario import Scenario
 if TYPE_CHECKING:
     from ridgeline.questions.answer import Answer
 
-__all__ = ["estimate", "fit", "roofline", "roofline_matmul"]
+__all__ = ["capacity", "estimate", "fit", "roofline", "roofline_matmul", "simulate"]
 
 
 def estimate(model: str, on: str, *, ideal: bool = False, **fields: Any) -> Answer:
@@ -101,6 +101,70 @@ def roofline_matmul(on: str, *, d_in: int, d_out: int, **options: Any) -> Answer
     from ridgeline.questions.roofline_matmul import roofline_matmul as ask
 
     return ask(chip=parse_machine(on).chip, d_in=d_in, d_out=d_out, **options)
+
+
+def simulate(model: str, on: str, **fields: Any) -> Answer:
+    """What users wait: requests served one by one through the engine's scheduler.
+
+    Args:
+        model, on: as in `estimate`.
+        **fields: any field of a scenario, and of a load (see `questions.simulate.Asked`):
+            `rate=5.0, trace="azure-conv", concurrency=64, requests=640, replicas=2,
+            router="least-loaded", scheduler="sglang", ttft=0.5, tpot=0.05, seeds=10`.
+
+    Returns:
+        an Answer with mean and percentiles of TTFT, TPOT, inter-token gap, latency and queue
+        wait, throughput, goodput, utilisation, preemptions, cost and energy.
+
+    Raises:
+        BadInput: an unknown name, a load that cannot be, a malformed trace.
+        Infeasible: the model, or no request, fits.
+
+    >>> answer = simulate("Llama-3.1-8B", "H100-SXM", rate=2.0, requests=50)
+    >>> answer.value("requests"), answer.value("ttft_p50_s") > 0
+    (50.0, True)
+    """
+    from ridgeline.questions.simulate import simulate as ask
+
+    return ask(*_loaded(model, on, fields))
+
+
+def capacity(model: str, on: str, *, find: str | None = None, percentile: float = 95.0,
+             precision: float = 0.01, **fields: Any) -> Answer:
+    """The highest rate, or the fewest replicas, that keeps TTFT and TPOT targets.
+
+    Args:
+        model, on, fields: as in `simulate`; `ttft=` and `tpot=` [s] are the targets.
+        find: "rate" or "replicas" (needs a rate or a trace).
+        percentile: of requests that keep each target, 0 to 100.
+        precision: relative precision of a rate.
+
+    Returns:
+        an Answer with `rate_per_s`, `replicas`, what breaks beyond, and table "load_curve".
+
+    Raises:
+        BadInput: no target, an unknown name, a load that cannot be.
+        Infeasible: the model does not fit, or no load keeps the targets.
+
+    >>> answer = capacity("Llama-3.1-8B", "H100-SXM", tpot=0.03, requests=300, precision=0.1)
+    >>> answer.value("tpot_s") <= 0.03
+    True
+    """
+    from ridgeline.questions.capacity import capacity as ask
+
+    scenario, asked = _loaded(model, on, fields)
+    return ask(scenario, asked, find=find, percentile=percentile, precision=precision)
+
+
+def _loaded(model: str, on: str, fields: dict[str, Any]) -> tuple[Scenario, Any]:
+    """A scenario and the load asked for, from one set of keywords."""
+    import dataclasses
+
+    from ridgeline.questions.simulate_asked import Asked
+
+    names = {f.name for f in dataclasses.fields(Asked)}
+    asked = Asked(**{k: v for k, v in fields.items() if k in names})
+    return _scenario(model, on, {k: v for k, v in fields.items() if k not in names}), asked
 
 
 def _scenario(model: str, on: str, fields: dict[str, Any]) -> Scenario:

@@ -145,7 +145,7 @@ def test_runs_uncompiled_with_the_same_result(rows, rules):
 def test_agrees_with_the_closed_loop_replay(lengths, concurrency, prompts, budget, most, capacity):
     # The replay admits a first wave whatever the cache holds: compare where it holds them all.
     requests = closed_loop_requests(*zip(*lengths, strict=True))
-    policy = Policy(budget, most, capacity, prompts)
+    policy = Policy(budget, most, capacity, prompts=prompts)
     rules = Scheduler.of_policy(policy)
     got = simulate_replica(linear_table(), requests, rules, concurrency=concurrency)
     expected = replay_closed_loop(linear_table(), concurrency=concurrency,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -63,15 +64,20 @@ def read_load(options: dict[str, Any]) -> Asked:
     for flag, field, _, kind, _ in _LOAD:
         text = options.pop(field)
         if text is not None:
-            given[field] = _read(flag, kind, text)
+            given[field] = read_value(flag, kind, text)
     return Asked(**given)
 
 
-def _read(flag: str, kind: str, text: str) -> Any:
+def read_value(flag: str, kind: str, text: str | None) -> Any:
+    """A flag's text as the value it stands for: "text", "s", "1/s", "number", "count", "index".
+
+    Raises:
+        BadInput: it cannot be read as that.
+    """
     from ridgeline.errors import BadInput
     from ridgeline.quantity import parse_number, parse_quantity
 
-    if kind == "text":
+    if kind == "text" or text is None:
         return text
     try:
         if kind in ("s", "1/s"):
@@ -81,7 +87,7 @@ def _read(flag: str, kind: str, text: str) -> Any:
         raise BadInput(f"{flag}: {error}") from error
     if kind == "number":
         return number
-    if number != int(number) or number < (0 if kind == "index" else 1):
+    if not math.isfinite(number) or number != int(number) or number < (0 if kind == "index" else 1):
         raise BadInput(f"{flag} must be a whole number from {0 if kind == 'index' else 1} on, "
                        f"not {text}")
     return int(number)

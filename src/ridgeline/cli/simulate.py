@@ -30,6 +30,7 @@ def simulate(**options: Any) -> None:
       ridgeline simulate Llama-3.1-8B --on H100-SXM --concurrency 64 --requests 640 --seeds 10
       ridgeline simulate Qwen3-30B-A3B --on H200 --replicas 4 --router least-loaded --rate 40/s
     """
+    from ridgeline.cli.progress import shown
     from ridgeline.questions.simulate import answer_of, run_simulation
     from ridgeline.questions.simulate_figures import waits_figure, write_timeline
     from ridgeline.serving.records import check_requests_file, write_requests
@@ -42,7 +43,9 @@ def simulate(**options: Any) -> None:
         from ridgeline.report.plot import check_ending
 
         check_ending(timeline)
-    done = run_simulation(read_options(options), asked)
+    scenario = read_options(options)
+    with shown("simulation", quiet=bool(options.get("as_json"))) as progress:
+        done = run_simulation(scenario, asked, progress)
     if rows:
         write_requests(done.runs[0], rows, done.setup.replica.costs.request)
     if timeline:

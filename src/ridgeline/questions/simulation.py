@@ -1,16 +1,18 @@
-"""A simulation before its answer: what is asked, what that resolves to, and the runs."""
+"""A simulation before its answer: what the question resolves to, and the runs."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ridgeline.errors import BadInput, Infeasible
+from ridgeline.errors import Infeasible
 from ridgeline.questions.performance import deployed_of
 from ridgeline.questions.resolve import Resolved, resolve
+from ridgeline.questions.simulate_asked import Asked
 from ridgeline.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -19,72 +21,18 @@ if TYPE_CHECKING:
     from ridgeline.serving.requests import Requests
     from ridgeline.serving.scheduler import Scheduler
     from ridgeline.serving.simulator import Run
-    from ridgeline.timing.step_table import StepTable
+    from ridgeline.serving.step_factors import StepFactors
 
-__all__ = ["Asked", "Setup", "Simulated", "numbers_of", "prepare", "run_requests",
+__all__ = ["Asked", "Progress", "Setup", "Simulated", "numbers_of", "prepare", "run_requests",
            "run_simulation"]
 
-_MOST_SEEDS = 1000
 _PILOT = 2000
 # The scheduler that stands for each engine's default.
 _RULES = {"vllm": "vllm", "sglang": "sglang", "trtllm": "reserve", "llamacpp": "vllm",
           "transformers": "static"}
 
-
-@dataclass(frozen=True)
-class Asked:
-    """What to simulate beyond the scenario.
-
-    Attributes:
-        trace: bundled excerpt or file; None: made-up load.
-        rate: mean arrivals per second of made-up load; None: a closed loop at the scenario's
-            concurrency.
-        requests: how many; None: 1,000 made up (at least 10 waves of a closed loop), or the whole
-            trace.
-        cv, length_cv: spread of the gaps and of the lengths made up (see serving.load).
-        seed, seeds: first seed and how many replications.
-        replicas: copies of the replica; None: as the machine holds.
-        router: how requests are spread over replicas (see serving.replicas).
-        scheduler: "vllm", "sglang", "static", "reserve"; None: the engine's own.
-        order: "fcfs" or "shortest".
-        interval: steps depart at multiples of this [s]; 0: at once.
-        ttft, tpot: targets of goodput [s].
-        speed: replay a trace faster by this factor.
-        skip_bad, sort: leave malformed rows of a trace out; sort unordered ones.
-    """
-
-    trace: str | None = None
-    rate: float | None = None
-    requests: int | None = None
-    cv: float = 1.0
-    length_cv: float = 0.1
-    seed: int = 0
-    seeds: int = 1
-    replicas: int | None = None
-    router: str = "round-robin"
-    scheduler: str | None = None
-    order: str = "fcfs"
-    interval: float = 0.0
-    ttft: float | None = None
-    tpot: float | None = None
-    speed: float = 1.0
-    skip_bad: bool = False
-    sort: bool = False
-
-    def __post_init__(self) -> None:
-        if self.trace is not None and self.rate is not None:
-            raise BadInput("give a trace or a rate, not both; a trace is replayed faster with "
-                           "--speed")
-        if not 1 <= self.seeds <= _MOST_SEEDS:
-            raise BadInput(f"seeds must be from 1 to {_MOST_SEEDS}, not {self.seeds}")
-        if self.requests is not None and self.requests < 1:
-            raise BadInput(f"requests must be at least 1, not {self.requests}")
-        for name in ("ttft", "tpot"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise BadInput(f"the target of {name} must be positive seconds, not {value:g}")
-        if self.trace is not None and self.seeds > 1 and self.router != "random":
-            raise BadInput("a trace is the same for every seed; leave --seeds out")
+# Told after each run: how many are done, of how many (0: not known), and what is next.
+Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -97,8 +45,7 @@ class Setup:
         scheduler, fleet: rules and copies.
         requests: the first seed's requests.
         concurrency: of a closed loop, in all; None: open.
-        table: step times, with the engine's learned correction.
-        spread: factors on step times at the ends of their 80 % interval.
+        factors: the engine's learned corrections of step times under this load.
         notes: where the requests came from.
     """
 
@@ -108,9 +55,13 @@ class Setup:
     fleet: Fleet
     requests: Requests
     concurrency: int | None
-    table: StepTable
-    spread: tuple[float, float] = (1.0, 1.0)
+    factors: StepFactors
     notes: tuple[str, ...] = ()
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """Factors on decode steps at the ends of their 80 % interval."""
+        return self.factors.decode_spread
 
 
 @dataclass(frozen=True)
@@ -132,23 +83,31 @@ class Simulated:
     wall: float
 
 
-def run_simulation(scenario: Scenario, asked: Asked) -> Simulated:
-    """Prepare and run all seeds, in parallel threads (the compiled loop needs no lock)."""
+def run_simulation(scenario: Scenario, asked: Asked, progress: Progress | None = None
+                   ) -> Simulated:
+    """Prepare and run all seeds, in parallel threads (the compiled loop needs no lock).
+
+    Args:
+        scenario: model, machine, deployment, workload.
+        asked: load, fleet, rules, targets.
+        progress: told after each seed.
+    """
     import os
     from concurrent.futures import ThreadPoolExecutor
 
-    from ridgeline.serving.replicas import simulate_replicas
-
     setup = prepare(scenario, asked)
-    simulate_replicas(setup.table, setup.requests.take(slice(0, 1)), setup.scheduler,
-                      setup.fleet)          # compiles, so that `wall` does not
+    warm = dataclasses.replace(setup, requests=setup.requests.take(slice(0, 1)))
+    run_requests(warm, dataclasses.replace(asked, trace=None), asked.seed)  # compiles
     begun = time.perf_counter()
     seeds = range(asked.seed, asked.seed + asked.seeds)
+    runs = []
     with ThreadPoolExecutor(min(len(seeds), os.cpu_count() or 1)) as pool:
-        runs = list(pool.map(lambda seed: run_requests(setup, asked, seed), seeds))
+        for run in pool.map(lambda seed: run_requests(setup, asked, seed), seeds):
+            runs.append(run)
+            if progress:
+                progress(len(runs), len(seeds), "seeds")
     wall = time.perf_counter() - begun
-    ends = [run_requests(setup, asked, asked.seed, factor) for factor in setup.spread
-            if factor != 1.0]
+    ends = [run_requests(setup, asked, asked.seed, end) for end in (0, 1)]
     return Simulated(setup, tuple(runs), tuple(numbers_of(setup, asked, run) for run in runs),
                      tuple(numbers_of(setup, asked, run) for run in ends), wall)
 
@@ -161,15 +120,28 @@ def numbers_of(setup: Setup, asked: Asked, run: Run) -> dict[str, float]:
                      replicas=setup.fleet.replicas, kv_blocks=setup.scheduler.kv_blocks)
 
 
-def run_requests(setup: Setup, asked: Asked, seed: int, factor: float = 1.0) -> Run:
-    """One run: the requests of a seed, with step times times a factor."""
+def run_requests(setup: Setup, asked: Asked, seed: int, end: int | None = None) -> Run:
+    """One run: the requests of a seed, with step times as predicted or at an end of their interval.
+
+    Args:
+        setup: what to run.
+        asked: the question.
+        seed: of the load, and of a random router.
+        end: 0 for the fast end of the 80 % interval of step times, 1 for the slow one.
+    """
     from ridgeline.serving.replicas import simulate_replicas
+    from ridgeline.serving.step_factors import scaled
 
     requests = setup.requests
     if seed != asked.seed and asked.trace is None:
-        requests = _made_up(setup.resolved.scenario, asked, seed)
-    table = setup.table if factor == 1.0 else scaled(setup.table, factor)
-    return simulate_replicas(table, requests, setup.scheduler, setup.fleet,
+        requests = _with_hits(_made_up(setup.resolved.scenario, asked, seed),
+                              setup.resolved.scenario)
+    factors, prompts, decode = setup.factors, 1.0, 1.0
+    if end is not None:
+        prompts, decode = factors.prompt_spread[end], factors.decode_spread[end]
+    prompts, decode = factors.prompts * prompts, factors.decode * decode
+    rules = dataclasses.replace(setup.scheduler, prompt_factor=prompts / decode)
+    return simulate_replicas(scaled(setup.replica.table, decode), requests, rules, setup.fleet,
                              concurrency=setup.concurrency, seed=seed)
 
 
@@ -177,6 +149,7 @@ def prepare(scenario: Scenario, asked: Asked) -> Setup:
     """Requests, replica and rules of a question. Raises as `simulate`."""
     from ridgeline.questions.fit import shortfall
     from ridgeline.serving.replicas import Fleet
+    from ridgeline.serving.step_factors import StepFactors
 
     requests, notes = _requests(scenario, asked)
     longest = int((requests.prompt + requests.output).max())
@@ -191,45 +164,40 @@ def prepare(scenario: Scenario, asked: Asked) -> Setup:
     if short := shortfall(alone):
         raise Infeasible(short)
     replica = deployed_of(resolved)
-    scheduler = _scheduler(replica, requests, asked)
     fleet = Fleet(asked.replicas or resolved.deployment.dp, asked.router)
-    work = scenario.workload
-    closed = work.concurrency if asked.trace is None and asked.rate is None else None
-    if work.prefix_hit > 0:
-        cached = (requests.prompt * work.prefix_hit).astype("int64")
-        requests = dataclasses.replace(requests, cached=cached)
-    factor, spread = _learned(replica, requests, scheduler, closed, fleet)
-    return Setup(resolved, replica, scheduler, fleet, requests, closed,
-                 scaled(replica.table, factor), spread, tuple(notes))
+    closed = (scenario.workload.concurrency if asked.trace is None and asked.rate is None
+              else None)
+    setup = Setup(resolved, replica, _scheduler(replica, requests, asked), fleet,
+                  _with_hits(requests, scenario), closed, StepFactors(1.0, 1.0), tuple(notes))
+    return _corrected(setup, asked)
 
 
-def scaled(table: StepTable, factor: float) -> StepTable:
-    """Step times times a factor."""
-    grids = {name: dataclasses.replace(getattr(table, name),
-                                       values=getattr(table, name).values * factor)
-             for name in ("tokens", "prefill", "decode", "logits")}
-    return dataclasses.replace(table, fixed=table.fixed * factor, **grids)
+def _corrected(setup: Setup, asked: Asked) -> Setup:
+    """With the engine layer's corrections, which depend on how many requests are in flight.
 
-
-def _learned(replica: Deployed, requests: Requests, scheduler: Scheduler, closed: int | None,
-             fleet: Fleet) -> tuple[float, tuple[float, float]]:
-    """The engine layer's correction of step times, and the ends of its 80 % interval.
-
-    The correction depends on how many requests are in flight; of an open load, a pilot run of its
-    first requests tells.
+    Of an open load, a pilot run of its first requests tells how many that are.
     """
-    from ridgeline.serving.latency import Pools, case_of, corrected
-    from ridgeline.serving.replicas import simulate_replicas
+    from ridgeline.serving.step_factors import step_factors
 
-    in_flight = float(closed or 0) / fleet.replicas
-    if not closed:
-        pilot = simulate_replicas(replica.table, requests.take(slice(0, _PILOT)), scheduler, fleet)
-        in_flight = pilot.mean_batch
-    case = case_of(Pools(replica, replica), protocol="", concurrency=max(1.0, in_flight),
-                   prompt=float(requests.prompt.mean()), output=float(requests.output.mean()))
-    found = corrected(case, replica.costs, 1.0, 0.0)
-    _, low, high, _ = found.tpot_spread
-    return found.tpot, (math.exp(low), math.exp(high))
+    requests = setup.requests
+    in_flight = float(setup.concurrency or 0) / setup.fleet.replicas
+    if not setup.concurrency:
+        pilot = dataclasses.replace(setup, requests=requests.take(slice(0, _PILOT)))
+        in_flight = run_requests(pilot, asked, asked.seed).mean_batch
+    lengths = (round(float(requests.prompt.mean())), round(float(requests.output.mean())))
+    # Fitted at whole octaves of concurrency, which all loads share, and between them in proportion.
+    octave = math.log2(max(1.0, in_flight))
+    low, high = (step_factors(setup.replica, 2**k, *lengths)
+                 for k in (math.floor(octave), math.ceil(octave)))
+    return dataclasses.replace(setup, factors=low.towards(high, octave % 1.0))
+
+
+def _with_hits(requests: Requests, scenario: Scenario) -> Requests:
+    """With the workload's share of each prompt found in the prefix cache."""
+    share = scenario.workload.prefix_hit
+    if not share:
+        return requests
+    return dataclasses.replace(requests, cached=(requests.prompt * share).astype("int64"))
 
 
 def _requests(scenario: Scenario, asked: Asked) -> tuple[Requests, list[str]]:

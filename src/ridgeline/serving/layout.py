@@ -23,7 +23,7 @@ lists without a compiler:
 
 # --- x: clocks and integrals ---
 (NOW, UNTIL, BUSY, SEQUENCE_SECONDS, BLOCK_SECONDS, RESERVE, INTERVAL, SINCE, NEXT_SAMPLE,
- PERIOD, STALLED, CLOCKS) = range(12)
+ PERIOD, STALLED, PROMPTS, CLOCKS) = range(13)
 
 # --- slot: a running sequence ---
 (WHO, LENGTH, BEGAN, ENDS, BEFORE, AFTER, PLACE, TARGET, COMPUTED, SLOT) = range(10)

@@ -109,7 +109,7 @@ def prompt_step(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: 
     if batch > 0:
         context = n[at.BASE] / batch + n[at.STEP] + 1
         seconds += decode_seconds(n, table, batch, context)
-    pass_time(n, x, trace, seconds, batch)
+    pass_time(n, x, trace, seconds * x[at.PROMPTS], batch)
     n[at.STEPS] += 1
     if n[at.MIXED]:
         if batch > 0:

@@ -35,6 +35,8 @@ class Scheduler:
             prompt must then fit into free blocks. None: a request is admitted as soon as its next
             chunk fits.
         interval: steps begin at multiples of this [s]; 0: as soon as the last one is done.
+        prompt_factor: on the time of steps that read prompts, as engines show beside the table's
+            decode steps (see step_factors).
     """
 
     token_budget: int = 8192
@@ -46,6 +48,7 @@ class Scheduler:
     order: str = "fcfs"
     reserve: float | None = None
     interval: float = 0.0
+    prompt_factor: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("token_budget", "max_num_seqs", "block_size"):
@@ -65,15 +68,17 @@ class Scheduler:
             raise BadInput("static batching needs prompts='first' and reserve=1")
         if not (math.isfinite(self.interval) and self.interval >= 0):
             raise BadInput(f"interval must be zero or more seconds, not {self.interval:g}")
+        if not (math.isfinite(self.prompt_factor) and self.prompt_factor > 0):
+            raise BadInput(f"prompt_factor must be positive, not {self.prompt_factor:g}")
 
     @classmethod
     def of_policy(cls, policy: Policy, *, block_size: int = 1) -> Scheduler:
-        """The same rules as a closed-loop replay: the whole request's blocks set aside."""
+        """The same rules as a closed-loop replay: the blocks it promises set aside."""
         blocks = None
         if policy.kv_capacity is not None and math.isfinite(policy.kv_capacity):
             blocks = int(policy.kv_capacity // block_size)
         return cls(policy.token_budget, policy.max_num_seqs, blocks, block_size, policy.prompts,
-                   reserve=None if blocks is None else 1.0)
+                   reserve=None if blocks is None else policy.reserve)
 
     @property
     def sequences(self) -> int:

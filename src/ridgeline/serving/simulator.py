@@ -131,6 +131,7 @@ class Replica:
         x[at.UNTIL], x[at.INTERVAL] = at.NEVER, rules.interval
         x[at.RESERVE] = -1.0 if rules.reserve is None else rules.reserve
         x[at.PERIOD] = _FIRST_PERIOD
+        x[at.PROMPTS] = rules.prompt_factor
 
     @property
     def plain_state(self) -> list[list[Any]]:

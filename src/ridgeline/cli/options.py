@@ -72,6 +72,13 @@ def scenario_options(*sets: str) -> Callable[[Command], Command]:
     return decorate
 
 
+def deployment_options(command: Command) -> Command:
+    """Add the options of machine and deployment alone, for commands whose model is told apart."""
+    for flag, field, metavar, text in reversed(_MACHINE):
+        command = click.option(flag, field, metavar=metavar, help=text)(command)
+    return command
+
+
 def output_options(plot: str = "", *, simulated: bool = False) -> Callable[[Command], Command]:
     """Add --json, --explain, --ideal, --plot, --catalog, --scenario and --save-scenario.
 

@@ -1,0 +1,1 @@
+"""A real engine under load, and what others measured of theirs."""

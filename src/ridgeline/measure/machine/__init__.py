@@ -1,0 +1,1 @@
+"""What this machine really does: ceilings measured where it runs."""

@@ -61,7 +61,7 @@ def _clusters(dim: int, seed: int) -> tuple[Array, Array]:
 def _chunk(n: int, dim: int, draws: Any, place: tuple[Array, Array] | None) -> Array:
     import numpy as np
 
-    noise = draws.standard_normal((n, dim), dtype=np.float32)
+    noise: Array = draws.standard_normal((n, dim), dtype=np.float32)
     if place is not None:
         centres, spread = place
         # Cluster sizes fall off as in real collections: squaring a uniform draw favours the first.

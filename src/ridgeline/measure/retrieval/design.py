@@ -52,6 +52,9 @@ def full_design() -> list[Build]:
         for dim in (64, 128, 384, 768):
             out += builds(n, dim, every if n != 30_000 else every[:3])
     out += builds(100_000, 128, ("ivf", "hnsw"), (10,), "gaussian")
+    for n, dim in ((10_000, 64), (10_000, 128), (30_000, 384), (10_000, 768)):
+        out += builds(n, dim, ("ivf", "hnsw"), (10,), "gaussian")
+    out += _other_batches()
     for dim in (64, 128, 384, 768):
         out += builds(300_000, dim, every[:2] if dim > 64 else every)
     for dim in (64, 128, 384):
@@ -59,3 +62,19 @@ def full_design() -> list[Build]:
     out += builds(1_000_000, 96, ("flat", "ivf", "pq", "ivfpq", "sq8"))
     return [*out, *builds(300_000, 256, ("hnsw",)), *builds(1_000_000, 64, ("hnsw",)),
             *builds(1_000_000, 128, ("hnsw",))]
+
+
+def _other_batches() -> list[Build]:
+    """Batches and probes besides the usual ones, so that no term rests on one setting."""
+    out = []
+    for n, dim in ((10_000, 128), (100_000, 64), (100_000, 384), (30_000, 768)):
+        out.append(Build("flat", n, dim, queries=tuple(
+            Query(top_k=10, batch=b) for b in (8, 32, 500))))
+    for n, dim, nlist in ((10_000, 384, 100), (100_000, 128, 1024), (300_000, 64, 256)):
+        out.append(Build("ivf", n, dim, nlist, queries=tuple(
+            Query(top_k=10, batch=b, nprobe=p) for b, p in ((1, 8), (1, 32), (32, 16), (500, 8)))))
+    for n, dim, links in ((30_000, 64, 8), (30_000, 256, 32), (100_000, 96, 48)):
+        out.append(Build("hnsw", n, dim, hnsw_m=links, queries=tuple(
+            Query(top_k=k, batch=b, ef=e) for k, b, e in ((10, 1, 40), (100, 1, 128),
+                                                          (10, 500, 100)))))
+    return out

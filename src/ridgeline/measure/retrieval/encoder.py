@@ -117,7 +117,8 @@ def _gelu(x: Array) -> Array:
         poly *= t
         poly += np.float32(c)
     erf = 1 - poly * t * np.exp(-z * z)
-    return 0.5 * x * (1 + np.copysign(erf, x))
+    out: Array = 0.5 * x * (1 + np.copysign(erf, x))
+    return out
 
 
 def random_encoder(shape: EncoderShape, seed: int = 0) -> NumpyEncoder:
@@ -127,7 +128,8 @@ def random_encoder(shape: EncoderShape, seed: int = 0) -> NumpyEncoder:
     draws = np.random.default_rng(seed)
 
     def matrix(*size: int) -> Array:
-        return draws.standard_normal(size, dtype=np.float32) * np.float32(0.02)
+        made: Array = draws.standard_normal(size, dtype=np.float32) * np.float32(0.02)
+        return made
 
     weights: dict[str, Array] = {
         "embeddings.word_embeddings.weight": matrix(shape.vocab, shape.width),

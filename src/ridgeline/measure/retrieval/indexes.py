@@ -127,7 +127,8 @@ def _empty(faiss: Any, build: Build) -> Any:
 def _truth(faiss: Any, stored: Array, asked: Array) -> Array:
     exact = faiss.IndexFlatL2(stored.shape[1])
     exact.add(stored)
-    return exact.search(asked, 10)[1]
+    found: Array = exact.search(asked, 10)[1]
+    return found
 
 
 def _set(faiss: Any, index: Any, build: Build, query: Query) -> None:

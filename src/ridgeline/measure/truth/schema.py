@@ -12,7 +12,7 @@ from typing import Literal
 
 from ridgeline.errors import BadInput
 
-Family = Literal["kernel", "serving", "model", "training", "memory"]
+Family = Literal["kernel", "serving", "model", "training", "memory", "retrieval"]
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,15 @@ _SYSTEMS = (
            ("n_gpus", "params_b", "batch_seqs"),
            ("gpu", "framework", "model", "phase", "batch_seqs", "seq_len_tokens", "config"),
            ("phase",)),
+    Schema("retrieval", "retrieval", ("index",), ("n", "dim"),
+           (Measure("query", "query_us", 1e-6, "s"), Measure("build", "build_s", 1.0, "s")),
+           ("nlist", "nprobe", "segments", "hnsw_m", "ef", "top_k", "batch", "threads",
+            "recall_at_10"),
+           ("index", "n", "dim", "nlist", "nprobe", "ef", "top_k", "batch"), ("index",)),
+    Schema("encoder", "retrieval", ("model",),
+           ("layers", "width", "heads", "d_ff", "texts", "tokens"),
+           (Measure("tokens_per_s", "encoded_tokens_per_s", 1.0, "token/s"),), (),
+           ("model", "texts", "tokens"), ("model",)),
     Schema("models", "model", ("name", "config_file"), (),
            (Measure("total_params", "total_params_exact", 1.0, "param"),
             Measure("active_params", "active_params_published", 1.0, "param")),

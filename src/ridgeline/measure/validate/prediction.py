@@ -36,6 +36,7 @@ PREDICTORS = {
     "serving_latency": "ridgeline.measure.validate.serving_latency",
     "serving_throughput": "ridgeline.measure.validate.serving_throughput",
     "single_stream": "ridgeline.measure.validate.single_stream",
+    **dict.fromkeys(("retrieval", "encoder"), "ridgeline.measure.validate.retrieval"),
     "training_throughput": "ridgeline.measure.validate.training_throughput",
 }
 

@@ -1,0 +1,133 @@
+"""Is this number possible? A claim in words against limits and formulas."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from ridgeline.errors import BadInput
+from ridgeline.questions import claim_facts as facts
+from ridgeline.questions import claim_rates as rates
+from ridgeline.questions.answer import Answer, Table
+from ridgeline.questions.claim_subject import Checked, Subject, subject_of
+from ridgeline.questions.claim_text import ACCEPTED, Amount, TextClaim, read_claim
+
+__all__ = ["check", "check_text", "kind_of"]
+
+Check = Callable[[TextClaim, Subject], Checked]
+
+
+def check(text: str, *, model: str | None = None, machine: str | None = None,
+          weights: str | None = None, **numbers: float | None) -> Answer:
+    """Is a claim possible, and if not, what would make it so?
+
+    Args:
+        text: the claim, such as "100k tok/s prefill of Llama-3-70B on 8xH100 in bf16".
+        model, machine, weights: what the text leaves out; they win over the text.
+        **numbers: further conditions in SI: `prompt`, `context`, `batch` (tokens, sequences).
+
+    Returns:
+        an Answer with `verdict` (impossible, implausible, possible; or correct, approximately,
+        wrong for a stated figure), `share_of_limit` where there is a limit, the numbers behind
+        it, and table "ways" of what would make it possible.
+
+    Raises:
+        BadInput: the claim cannot be read, or leaves out what it needs (the message says what).
+
+    >>> check("100k tok/s prefill of Llama-3-70B on 8xH100 in bf16")["verdict"]
+    'impossible'
+    """
+    claim = read_claim(text)
+    claim = _completed(claim, model, machine, weights, numbers)
+    name, checked = check_text(claim)
+    tables = [Table.of("ways", {"would need": "1", "that is": "1"}, checked.ways,
+                       title="What would make it possible")] if checked.ways else []
+    if checked.slips:
+        tables.append(Table.of("slips", {"likely slip": "1"}, [(s,) for s in checked.slips],
+                               title="Where the figure may come from"))
+    scenario = {"claim": claim.text, "kind": name, "model": claim.model,
+                "machine": claim.machine, "weights": claim.format,
+                "amounts": {a.kind: a.value for a in claim.amounts}}
+    return Answer("check", scenario, {"bound": checked.sentence, "verdict": checked.verdict,
+                                      **checked.quantities}, tuple(tables), checked.notes,
+                  checked.derivation)
+
+
+def check_text(claim: TextClaim) -> tuple[str, Checked]:
+    """Kind and verdict of a claim that has been read.
+
+    Raises:
+        BadInput: nothing in it can be checked, or something is missing.
+    """
+    name, ask = kind_of(claim)
+    subject = subject_of(claim)
+    for amount in claim.amounts:
+        if not amount.value > 0:
+            raise BadInput(f"{amount.text!r} is not a positive amount")
+    return name, ask(claim, subject)
+
+
+def _completed(claim: TextClaim, model: str | None, machine: str | None, weights: str | None,
+               numbers: dict[str, Any]) -> TextClaim:
+    """The claim with what was given beside it."""
+    from ridgeline.formats import get_format
+    from ridgeline.machine.parse import parse_machine
+    from ridgeline.model.load import load_architecture
+
+    if model:
+        load_architecture(model)
+    if machine:
+        parse_machine(machine)
+    extra = tuple(Amount(kind, float(value), f"--{kind}", float(value))
+                  for kind, value in numbers.items() if value is not None)
+    given = {a.kind for a in extra}
+    amounts = (*extra, *(a for a in claim.amounts if a.kind not in given))
+    return dataclasses.replace(
+        claim, model=model or claim.model, machine=machine or claim.machine, amounts=amounts,
+        format=get_format(weights).name if weights else claim.format)
+
+
+def kind_of(claim: TextClaim) -> tuple[str, Check]:
+    """Which check a claim asks for, by its unit first and its words next.
+
+    Raises:
+        BadInput: none does.
+    """
+    has = {a.kind for a in claim.amounts}
+    says = claim.says
+    training = says("train", "pre-?train", "run took")
+    # (kind, does it apply, check); the first that applies is taken.
+    kinds: list[tuple[str, bool, Check]] = [
+        ("price of tokens", "usd_per_mtok" in has, rates.check_cost),
+        ("utilisation", "share" in has and says("mfu", "utili", "of peak", "of the peak")
+         and not (training and has & {"seconds", "chip_hours"}), rates.check_utilisation),
+        ("energy", "joules_per_token" in has, rates.check_energy),
+        ("token rate", "token_rate" in has, rates.check_rate),
+        ("critical batch", says("critical batch", "compute[- ]bound", "batch threshold",
+                                "optimal batch", "ideal batch")
+         and bool(has & {"batch", "count", "tokens"}), facts.check_batch),
+        ("ridge point", "intensity" in has or says("ridge", "critical intensity"),
+         facts.check_ridge),
+        ("tokens per parameter", "tokens_per_param" in has, facts.check_ratio),
+        ("KV cache", "bytes_per_token" in has, facts.check_kv),
+        ("training time", (training and bool(has & {"chip_hours", "seconds", "usd"}))
+         or "chip_hours" in has, facts.check_training_time),
+        ("peak rate", "flop_rate" in has, facts.check_peak),
+        ("bandwidth", "bandwidth" in has, facts.check_link),
+        ("operations", bool(has & {"flop", "flop_days"}), facts.check_flop),
+        ("fit", says("fits?", "needs? (?:at least )?\\d+ (?:gpus|chips|cards)"),
+         facts.check_fit),
+        ("bytes", "bytes" in has, facts.check_weights),
+        ("run time", "seconds" in has and "tokens" in has and not claim.says("per token", "ttft"),
+         facts.check_training_time),
+        ("latency", "seconds" in has, rates.check_latency),
+        ("parameters", claim.model is not None and bool(has & {"params", "count"}),
+         facts.check_params),
+    ]
+    for name, applies, ask in kinds:
+        if applies:
+            return name, ask
+    seen = ", ".join(a.text for a in claim.amounts)
+    raise BadInput(f"nothing to check in {claim.text[:60]!r}: it gives {seen or 'no amount'}; "
+                   f"write {ACCEPTED}")

@@ -19,6 +19,8 @@ COMMANDS = {
     "fit": ("ridgeline.cli.fit", "fit", "Does it fit? Memory per device, item by item."),
     "estimate": ("ridgeline.cli.estimate", "estimate",
                  "How fast? TTFT, TPOT, throughput, what bounds it, what would help."),
+    "plan": ("ridgeline.cli.plan", "plan",
+             "Which chips, how many, split how? The best deployment, and why."),
     "simulate": ("ridgeline.cli.simulate", "simulate",
                  "What do users wait? Percentiles under real arrivals."),
     "capacity": ("ridgeline.cli.capacity", "capacity",

@@ -23,6 +23,8 @@ LLAMACPP_UBATCH = 512
 POOL_BELOW, POOL_ABOVE = 0.024, 0.005
 # Since this version vLLM counts its graphs inside the memory fraction.
 GRAPHS_INSIDE = (0, 21)
+# Weights and cache layout of each pipeline stage.
+Holdings = tuple[tuple[DeviceWeights, CacheLayout], ...]
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ class Footprint:
 
 def footprint(architecture: Architecture, deployment: Deployment, chip: Chip, *,
               max_model_len: int | None = None, formats: WeightFormats | None = None,
-              kv_bytes: float | None = None) -> Footprint:
+              kv_bytes: float | None = None, held: Holdings | None = None) -> Footprint:
     """Memory of the pipeline stage that holds the fewest sequences.
 
     vLLM: cache = fraction * total - weights - profile peak - libraries (- graphs since 0.21).
@@ -169,6 +171,7 @@ def footprint(architecture: Architecture, deployment: Deployment, chip: Chip, *,
         max_model_len: longest sequence served; None: what the model takes.
         formats: bits of weights; None: as deployment and model say.
         kv_bytes: bytes of a cached value; None: as the deployment says.
+        held: what the stages hold, where another deployment of the same layout found it out.
 
     Returns:
         the footprint of the binding device; see `Footprint.fits`.
@@ -185,12 +188,22 @@ def footprint(architecture: Architecture, deployment: Deployment, chip: Chip, *,
     fraction = engines.memory_fraction(deployment, chip, limits.max_num_batched_tokens, engine)
     share = _SHARE[engine.name]
     stages = []
-    for held in device_weights(architecture, deployment, formats):
-        layout = cache_layout(architecture, deployment, held.layers, kv_bytes)
-        base = _base(engine.name, deployment, held, layout, limits, memory, length)
+    for weights, layout in held or holdings(architecture, deployment, formats, kv_bytes):
+        base = _base(engine.name, deployment, weights, layout, limits, memory, length)
         stages.append(share(base, architecture, deployment, fraction))
     probe = float(min(length or 8192, 8192))
     return min(stages, key=lambda stage: (stage.fits, stage.max_concurrency(probe)))
+
+
+def holdings(architecture: Architecture, deployment: Deployment,
+             formats: WeightFormats | None = None, kv_bytes: float | None = None) -> Holdings:
+    """What the fullest device of every pipeline stage holds and caches, whatever the limits.
+
+    Args:
+        architecture, deployment, formats, kv_bytes: as in `footprint`.
+    """
+    return tuple((held, cache_layout(architecture, deployment, held.layers, kv_bytes))
+                 for held in device_weights(architecture, deployment, formats))
 
 
 def _base(engine: str, deployment: Deployment, held: DeviceWeights, layout: CacheLayout,

@@ -184,13 +184,16 @@ def _log_spread(rate: Quantity) -> Spread:
 
 
 def replayed_performance(resolved: Resolved, protocol: Protocol = STEADY,
-                         replica: Deployed | None = None) -> Performance:
+                         replica: Deployed | None = None, tokens_per_step: float = 1.0
+                         ) -> Performance:
     """Replay the workload's closed loop on the deployment with calibrated step times.
 
     Args:
         resolved: the scenario.
         protocol: spread of lengths and how many waves.
         replica: the deployed replica, where it is not what the scenario says.
+        tokens_per_step: tokens a sequence gets of a decode step (speculative decoding), which
+            lowers the floor of a token's time.
     """
     replica, work = replica or deployed_of(resolved), resolved.scenario.workload
     concurrency, context = per_replica(resolved), decode_context(resolved)
@@ -207,7 +210,8 @@ def replayed_performance(resolved: Resolved, protocol: Protocol = STEADY,
     alone = tuple(float(replica.timer(replica.ops(step))) + fixed
                   for step in _steps(resolved, float(new), batch))
     return dataclasses.replace(
-        _with_bounds(resolved, replica, found.ttft, found.tpot, float(new), batch, alone),
+        _with_bounds(resolved, replica, found.ttft, found.tpot, float(new), batch, alone,
+                     tokens_per_step),
         ttft_spread=found.ttft_spread, tpot_spread=found.tpot_spread)
 
 
@@ -219,11 +223,12 @@ def _steps(resolved: Resolved, new: float, batch: float) -> tuple[Step, Step]:
 
 
 def _with_bounds(resolved: Resolved, replica: Deployed, ttft: float, tpot: float, new: float,
-                 batch: float, alone: tuple[float, ...]) -> Performance:
+                 batch: float, alone: tuple[float, ...], tokens_per_step: float = 1.0
+                 ) -> Performance:
     """Times held above their floors, with the work behind them."""
     work, steps = resolved.scenario.workload, _steps(resolved, new, batch)
     floors = [_bounds(replica, step) for step in steps]
-    lowest = [float(bounds.lower) for bounds in floors]
+    lowest = [float(floors[0].lower), float(floors[1].lower) / tokens_per_step]
     ttft, tpot = max(ttft, lowest[0]), max(tpot, lowest[1])
     e2e = ttft + max(work.output - 1, 0) * tpot
     return Performance(

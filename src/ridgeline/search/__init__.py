@@ -1,0 +1,1 @@
+"""Search: every valid deployment evaluated as arrays, the frontier, the best."""

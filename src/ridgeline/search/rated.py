@@ -1,0 +1,313 @@
+"""A replica timed once, and from then on evaluated at any batch and token budget as arrays."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ridgeline.deployment.sharding import DeviceWeights
+from ridgeline.memory.inference import Footprint, Holdings, footprint, holdings
+from ridgeline.memory.layout import CacheLayout
+from ridgeline.model.architecture import Architecture
+from ridgeline.search.curves import Array, Curve, StepCurves, curves_of
+from ridgeline.search.lengths import Lengths
+from ridgeline.search.space import Shape
+from ridgeline.search.speculation import Draft, DraftedDeployed
+from ridgeline.search.steady import Steady, Traffic, steady_times
+from ridgeline.serving.deployed import Deployed
+from ridgeline.serving.latency import Pools, case_of
+from ridgeline.serving.measured_run import STEADY
+from ridgeline.timing.adjust import BOUND, MEASURED, ServingCase
+from ridgeline.timing.engine import engine_content
+from ridgeline.timing.roofline import StepBounds, bound_name, step_bounds
+from ridgeline.work.step import Step, decode_step, prefill_step
+
+__all__ = ["Rated", "Requests", "Times", "correction_of", "rated", "replica_of"]
+
+
+@dataclass(frozen=True)
+class Requests:
+    """What every request looks like.
+
+    Attributes:
+        prompt, output: tokens.
+        prefix_hit: share of the prompt found in the prefix cache.
+        draft: speculative decoding; None: plain.
+    """
+
+    prompt: Lengths
+    output: Lengths
+    prefix_hit: float = 0.0
+    draft: Draft | None = None
+
+    @property
+    def new(self) -> float:
+        """Mean prompt tokens to compute, as `estimate` counts them."""
+        return float(max(1, round(self.mean_prompt * (1 - self.prefix_hit))))
+
+    @property
+    def mean_prompt(self) -> int:
+        """Whole tokens of a mean prompt."""
+        return round(self.prompt.mean)
+
+    @property
+    def mean_output(self) -> int:
+        """Whole tokens of a mean output."""
+        return max(1, round(self.output.mean))
+
+    @property
+    def context(self) -> int:
+        """Longest sequence to be held [tokens]."""
+        return self.prompt.longest + self.output.longest
+
+    @property
+    def table_context(self) -> int:
+        """How far step times are tabulated: as `questions.performance.deployed_of` does."""
+        if self.prompt.law or self.output.law:
+            return self.context
+        return math.ceil((self.mean_prompt + self.mean_output) * 1.1)
+
+    @property
+    def decode_context(self) -> float:
+        """Mean length of a sequence while it is decoded, its cached prefix included [tokens]."""
+        return self.mean_prompt + (self.mean_output + 1) / 2
+
+    @property
+    def replayed_context(self) -> float:
+        """The same as the replay counts it: new tokens, outputs weighted by their length."""
+        longer = 1 + (self.output.cv**2 if self.output.law else 0.0)
+        return self.new + self.mean_output * longer / 2
+
+
+@dataclass(frozen=True)
+class Times:
+    """Mean times of a request at each batch and budget [s], and the share that prompts take."""
+
+    ttft: Array
+    tpot: Array
+    e2e: Array
+    prompt_share: Array
+
+
+def replica_of(architecture: Architecture, shape: Shape, requests: Requests,
+               budget: int | None = None) -> Deployed:
+    """The shape ready for timing, with a token budget."""
+    plan = dataclasses.replace(shape.deployment, max_num_batched_tokens=budget)
+    given = (architecture, plan, shape.cluster, shape.formats, requests.table_context)
+    if requests.draft is None:
+        return Deployed(*given)
+    return DraftedDeployed(*given, draft=requests.draft)
+
+
+@dataclass(frozen=True)
+class Rated:
+    """One shape with everything that a row needs.
+
+    Attributes:
+        shape, requests: what.
+        replica: at the engine's own token budget.
+        budgets: token budgets (of a whole replica) by the setting that makes them; None: default.
+        rooms: sequences that the cache holds at each budget.
+        curves: step times at the widest budget.
+        floors: least time of a decode step by batch.
+        ttft_floor: least time of a prompt.
+        ttft_line, tpot_line: constant and slope of the learned corrections (see correction_of).
+        cached_s: seconds that one cached token of a prompt adds.
+    """
+
+    shape: Shape
+    requests: Requests
+    replica: Deployed
+    budgets: dict[int | None, int]
+    rooms: tuple[float, ...]
+    curves: StepCurves
+    floors: Curve
+    ttft_floor: float
+    ttft_line: tuple[float, float]
+    tpot_line: tuple[float, float]
+    cached_s: float
+    case: ServingCase = field(repr=False)
+
+    def times(self, batch: Array, budget: Array) -> Times:
+        """Corrected steady-state times.
+
+        Args:
+            batch: requests in flight on a replica.
+            budget: tokens of a step, same shape.
+        """
+        found = self.steady(batch, budget)
+        costs, output = self.replica.costs, self.requests.mean_output
+        tpot = found.tpot * np.exp(corrected_log(self.tpot_line, batch))
+        ttft = costs.request + costs.queue * found.wait
+        if self.ttft_line != (0.0, 0.0):
+            ttft = ttft * np.exp(corrected_log(self.ttft_line, batch))
+        tpot = np.maximum(tpot, self.floors(batch))
+        ttft = np.maximum(ttft, self.ttft_floor)
+        share = found.prompt_share
+        if output <= 1:
+            share = np.ones_like(tpot)
+        return Times(ttft, tpot, ttft + (output - 1) * tpot, share)
+
+    def steady(self, batch: Array, budget: Array) -> Steady:
+        """Steady state before corrections."""
+        count = np.minimum(STEADY.waves * batch, np.maximum(STEADY.most, 3 * batch))
+        traffic = Traffic(self.requests.new, float(self.requests.mean_output), batch / count,
+                          self.requests.output.cv)
+        return steady_times(self.curves, traffic, batch=batch, budget=budget,
+                            mixed=self.replica.policy.prompts == "mixed")
+
+    def replica_at(self, budget: int | None) -> Deployed:
+        """The replica at a token budget, timed once."""
+        made = self._replicas
+        if budget not in made:
+            made[budget] = replica_of(self.replica.architecture, self.shape, self.requests, budget)
+        return made[budget]
+
+    @functools.cached_property
+    def _replicas(self) -> dict[int | None, Deployed]:
+        return {self.replica.deployment.max_num_batched_tokens: self.replica}
+
+    @functools.cached_property
+    def bounds(self) -> tuple[str, str]:
+        """What limits a prompt, and a decode step of one sequence."""
+        new, past = self.requests.new, self.requests.mean_prompt - self.requests.new
+        return (bound_name(_bounds(self.replica, prefill_step(tokens=new, past=past))),
+                self.decode_bound(1.0))
+
+    def decode_bound(self, batch: float) -> str:
+        """What limits a decode step."""
+        step = decode_step(sequences=batch, context=self.requests.decode_context)
+        return bound_name(_bounds(self.replica, step))
+
+
+def corrected_log(line: tuple[float, float], batch: Array) -> Array:
+    """Learned log correction at each batch: timing.adjust's form over arrays."""
+    low, high = MEASURED["concurrency"]
+    size = (np.log2(np.clip(batch, low, high)) - 3) / 3
+    return np.asarray(BOUND * np.tanh((line[0] + line[1] * size) / BOUND))
+
+
+def correction_of(weights: Any, case: ServingCase) -> tuple[float, float]:
+    """The part of a correction that does not depend on the batch, and the factor of what does.
+
+    timing.adjust.correction is BOUND tanh(w . x / BOUND); of x only the second entry follows the
+    batch.
+    """
+    total, slope, x = 0.0, 0.0, case.numbers()
+    for level, table in weights.items():
+        found = table.get(case.key(level))
+        if found:
+            slope += found[1]
+            total += sum(w * v for i, (w, v) in enumerate(zip(found, x, strict=True)) if i != 1)
+    return total, slope
+
+
+def rated(architecture: Architecture, shape: Shape, requests: Requests,
+          budgets: tuple[int | None, ...] = (None,), most: int = 1024) -> Rated | float:
+    """Time a shape; or the bytes that are missing on each device when it does not fit.
+
+    Args:
+        architecture: the model.
+        shape: the replica.
+        requests: the workload.
+        budgets: token budgets of a device's step to try; None: the engine's own.
+        most: largest batch that will be asked for.
+    """
+    base = replica_of(architecture, shape, requests)
+    held = _unlike(holdings(architecture, shape.deployment))
+    feet = {b: _footprint(base, b, held) for b in budgets}
+    short = {b: _missing(foot, requests) for b, foot in feet.items()}
+    fitting = {b: feet[b] for b in budgets if short[b] == 0.0}
+    if not fitting:
+        return min(short.values())
+    tokens, rooms = _distinct(fitting, requests)
+    widest = replica_of(architecture, shape, requests, max(tokens, key=lambda b: tokens[b]))
+    replica = base if None in fitting else widest
+    prompts, shares = requests.prompt.points()
+    new = [max(1.0, p * (1 - requests.prefix_hit)) for p in prompts]
+    curves = curves_of(widest.table, context=requests.replayed_context, prompts=np.array(new),
+                       weights=np.array(shares), most_tokens=max(tokens.values()) + most,
+                       most_sequences=most)
+    case = case_of(Pools(replica, replica), protocol="", concurrency=8.0, prompt=_nominal(requests),
+                   output=_nominal_output(requests))
+    content = engine_content()
+    seen = case.model in content["models"]
+    past = max(0.0, requests.mean_prompt - requests.new)
+    return Rated(
+        shape, requests, replica, tokens, rooms, curves, _floors(replica, requests, most),
+        float(_bounds(replica, prefill_step(tokens=requests.new, past=past)).lower),
+        correction_of(content["ttft"], case) if seen else (0.0, 0.0),
+        correction_of(content["tpot"], case), _cached_seconds(widest, requests), case)
+
+
+def _unlike(held: Holdings) -> Holdings:
+    """Stages that differ, and always the last: equal ones cannot bind before their first."""
+    seen: dict[object, tuple[DeviceWeights, CacheLayout]] = {}
+    for weights, layout in held[:-1]:
+        seen.setdefault((weights.total, layout), (weights, layout))
+    return (*seen.values(), held[-1])
+
+
+def _footprint(base: Deployed, budget: int | None, held: Holdings) -> Footprint:
+    """Memory with a token budget, as `Deployed.footprint` has it."""
+    plan = dataclasses.replace(base.deployment, max_num_batched_tokens=budget)
+    return footprint(base.architecture, plan, base.cluster.chip, held=held,
+                     max_model_len=base.architecture.max_context or base.max_context)
+
+
+def _missing(foot: Footprint, requests: Requests) -> float:
+    """Bytes short on each device for the model and one request; 0 when it fits."""
+    if not foot.fits:
+        return max(foot.missing, foot.sequence_bytes(1) - foot.kv_pool)
+    return max(0.0, foot.sequence_bytes(requests.context) - foot.kv_pool)
+
+
+def _distinct(fitting: dict[int | None, Footprint], requests: Requests
+              ) -> tuple[dict[int | None, int], tuple[float, ...]]:
+    """Budgets that differ, with the sequences that the cache then holds."""
+    tokens: dict[int | None, int] = {}
+    rooms = []
+    length = requests.mean_prompt + requests.mean_output
+    for setting, foot in fitting.items():
+        budget = foot.limits.max_num_batched_tokens * foot.replicas
+        if budget not in tokens.values():
+            tokens[setting] = budget
+            rooms.append(foot.kv_capacity_tokens(float(requests.table_context)) / length)
+    return tokens, tuple(rooms)
+
+
+def _nominal(requests: Requests) -> float:
+    stretch = STEADY.stretch(requests.prompt.law)
+    return float(max(1, round(requests.new * stretch)))
+
+
+def _nominal_output(requests: Requests) -> float:
+    return float(max(1, round(requests.mean_output * STEADY.stretch(requests.output.law))))
+
+
+def _bounds(replica: Deployed, step: Step) -> StepBounds:
+    return step_bounds(replica.ops(step), replica.cluster)
+
+
+def _floors(replica: Deployed, requests: Requests, most: int) -> Curve:
+    """Least decode time by batch, interpolated between powers of two (it is close to linear)."""
+    counts = np.unique(np.concatenate([2.0 ** np.arange(0, 24, 0.5).round(3), [float(most)]]))
+    counts = np.unique(np.round(counts[counts <= most]))
+    step = decode_step(sequences=counts, context=requests.decode_context)
+    least = np.broadcast_to(np.asarray(_bounds(replica, step).lower, float), counts.shape)
+    faster = requests.draft.tokens_per_step if requests.draft else 1.0
+    return Curve(np.interp(np.arange(most + 2.0), counts, least / faster))
+
+
+def _cached_seconds(replica: Deployed, requests: Requests) -> float:
+    """What a cached token costs a prompt: its share of the attention over the past."""
+    past = requests.mean_prompt - requests.new
+    if past < 1:
+        return 0.0
+    grid = replica.table.prefill
+    return max(0.0, grid(requests.new, past) - grid(requests.new, 0.0)) / past

@@ -42,6 +42,8 @@ COMMANDS = {
               "Is this number possible? A claim, a measurement, or a running server."),
     "exercise": ("ridgeline.cli.exercise", "exercise",
                  "Roofline questions, worked step by step with your numbers; answers graded."),
+    "energy": ("ridgeline.cli.energy", "energy",
+               "How much energy? A token, a request, a run; carbon; accuracy for watts."),
     "catalog": ("ridgeline.cli.catalog", "catalog_command",
                 "Chips, models, links, memory tiers, prices, engines and formats."),
     "validate": ("ridgeline.cli.validate", "validate_command",

@@ -165,7 +165,8 @@ def _around(found: _Found, value: float, unit: str) -> Quantity:
 def _quantities(found: _Found) -> dict[str, Value]:
     ask, load = found.ask, found.ask.load
     requests = found.total("requests")
-    power = sum((y.pool.watts or y.pool.chip.tdp) * y.pool.count for y in found.yields)
+    power = sum((y.pool.watts or y.pool.chip.tdp or math.nan) * y.pool.count
+                for y in found.yields)
     decode, ceiling = found.total("decode"), found.total("ceiling")
     served = demand.users_served(throughput=requests * load.output, token_rate=ask.token_rate,
                                  active_share=ask.active_share)
@@ -239,8 +240,8 @@ def chip_table(found: _Found) -> Table:
                      made, price, grown])
         before = (chip.year, ceiling)
     return Table.of("chips", {"chip": "1", "year": "1", "peak/s": "FLOP", "memory/s": "B",
-                              "size": "B", "ridge": "1", "ceiling/s": "1", "floor/s": "1",
-                              "decode/s": "1", "USD/Mtok": "1", "x/year": "1"}, rows,
+                              "size": "B", "ridge": "1", "ceiling/s": "tok", "floor/s": "tok",
+                              "decode/s": "tok", "USD/Mtok": "1", "x/year": "1"}, rows,
                     title="Chips: forward passes a second of each, price of decoding, growth")
 
 

@@ -54,7 +54,7 @@ def forecast_table(until: int, since: int, passes: float, usd_per_mtok: float,
                      *_band(passes * 86400, found["tokens"], i),
                      *([None] * 3 if math.isnan(usd_per_mtok) else price)])
     return Table.of("forecast", {
-        "year": "1", "passes/s": "tok", "from": "tok", "to": "tok", "tokens/day": "tok",
+        "year": "1", "passes/s": "tok", "from": "tok", "to": "tok", "tok/day": "tok",
         "from ": "tok", "to ": "tok", "USD/Mtok": "1", "from  ": "1", "to  ": "1"}, rows,
         title="Projection, 80 % bands: this model's passes, this capability's tokens and price")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ridgeline.catalog import load_chip
 from ridgeline.economics.demand import mixed_request_rate
 from ridgeline.economics.fleets import Pool
 from ridgeline.errors import BadInput, Infeasible
@@ -236,11 +237,14 @@ def _replicas(count: int) -> list[int]:
 @functools.lru_cache(maxsize=128)
 def _replica(model: str, chip: str, chips: int, load: Load) -> Resolved | None:
     """A copy of the model on so many chips; None where it does not fit or breaks a rule."""
-    context = load.prompt + load.output
+    domain = min(chips, load_chip(chip).domain_size)
+    stages = chips // domain
     try:
         resolved = resolve(Scenario.from_fields({
             "model": model, "machine": f"{chips}x{chip}", "prompt": load.prompt,
-            "output": load.output, "weights": load.weights, "context": context}))
+            "output": load.output, "weights": load.weights, "context": load.prompt + load.output,
+            # Wider than a domain: tensor parallel inside, pipeline stages across.
+            **({"tp": domain, "pp": stages} if stages > 1 else {})}))
     except BadInput:
         if chips > 1:
             return None

@@ -1,0 +1,348 @@
+"""How much energy? A token, a request and a run, at the meter and added up from the parts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ridgeline.economics import energy_use
+from ridgeline.economics.joules import BitEnergy, link_bit_energy, memory_bit_energy
+from ridgeline.errors import BadInput, Infeasible
+from ridgeline.explain.derivation import Derivation, Given, derive
+from ridgeline.quantity import Basis, Quantity, check_positive
+from ridgeline.questions.answer import Answer, Cell, Table, Value
+from ridgeline.questions.fit import shortfall
+from ridgeline.questions.performance import (
+    Performance,
+    calibrated_performance,
+    decode_context,
+    deployed_of,
+    ideal_performance,
+    per_replica,
+)
+from ridgeline.questions.price import compute_peak
+from ridgeline.questions.resolve import Resolved, resolve
+from ridgeline.questions.token_speeds import replica_speeds
+from ridgeline.scenario import Scenario
+from ridgeline.timing.roofline import wire_bytes
+from ridgeline.training.run_plan import run_emissions
+from ridgeline.work.step import Step, decode_step, prefill_step
+
+__all__ = ["EnergyAsk", "Joules", "Phase", "energy", "joules"]
+
+# Power without work over board power: about 70 of 700 W on an idle H100.
+IDLE_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class EnergyAsk:
+    """What to measure in joules.
+
+    Attributes:
+        scenario: model, machine and workload.
+        watts: of one chip at the meter, with its share of the server if you like; None: the
+            board power of the datasheet.
+        pue: power of the building over power of the chips.
+        grams_per_kwh: carbon of electricity.
+        usd_per_kwh: its price.
+        idle_share: share of the board power drawn without work.
+        memory_pj_per_bit, link_pj_per_bit, pj_per_flop: instead of the catalog's and the chip's.
+        run_tokens: output tokens of a run to be added up.
+        ideal: the textbook instead of calibrated times.
+    """
+
+    scenario: Scenario
+    watts: float | None = None
+    pue: float = 1.2
+    grams_per_kwh: float = 400.0
+    usd_per_kwh: float = 0.08
+    idle_share: float = IDLE_SHARE
+    memory_pj_per_bit: float | None = None
+    link_pj_per_bit: float | None = None
+    pj_per_flop: float | None = None
+    run_tokens: float = 1e9
+    ideal: bool = False
+
+    def __post_init__(self) -> None:
+        """Powers, shares and prices that mean something."""
+        for name in ("watts", "memory_pj_per_bit", "link_pj_per_bit", "pj_per_flop", "run_tokens"):
+            if getattr(self, name) is not None:
+                check_positive(**{name: getattr(self, name)})
+        if not (math.isfinite(self.pue) and self.pue >= 1):
+            raise BadInput(f"PUE is the building's power over the chips', at least 1, "
+                           f"not {self.pue:g}")
+        for name in ("grams_per_kwh", "usd_per_kwh"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise BadInput(f"{name} must be 0 or more, not {getattr(self, name):g}")
+        if not 0 <= self.idle_share < 1:
+            raise BadInput(f"idle share must be at least 0 and below 1, not {self.idle_share:g}")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """The work of one step, all chips of a replica together.
+
+    Attributes:
+        name: "prefill" or "decode".
+        tokens: that the step makes.
+        seconds: it takes.
+        flop, memory_bytes, message_bytes: it does, moves and sends.
+    """
+
+    name: str
+    tokens: float
+    seconds: float
+    flop: float
+    memory_bytes: float
+    message_bytes: float
+
+
+@dataclass(frozen=True)
+class Joules:
+    """What the answer and its tables are made of.
+
+    Attributes:
+        resolved: the scenario looked up.
+        prefill, decode: work of a step of each; decode None for an encoder.
+        memory, link: energy of a bit.
+        per_flop: energy of an operation [J].
+        chips: of a replica; `watts` of one at the meter, `idle_watts` without work.
+        rate: output tokens per second of a replica.
+    """
+
+    ask: EnergyAsk
+    resolved: Resolved
+    prefill: Phase
+    decode: Phase | None
+    memory: BitEnergy
+    link: BitEnergy
+    per_flop: float
+    chips: int
+    watts: float
+    idle_watts: float
+
+    def bottom_up(self, phase: Phase) -> float:
+        """Energy of a token of a phase, added up from its parts [J]."""
+        return float(energy_use.bottom_up_energy(
+            flop=phase.flop, joules_per_flop=self.per_flop, memory_bytes=phase.memory_bytes,
+            joules_per_bit=self.memory.mid, message_bytes=phase.message_bytes,
+            link_joules_per_bit=self.link.mid, idle_watts=self.idle_watts * self.chips,
+            step_time=phase.seconds)) / phase.tokens
+
+    def meter(self, phase: Phase) -> float:
+        """Energy of a token of a phase with the chips at their power all the time [J]."""
+        return float(energy_use.token_energy(
+            n_chips=float(self.chips), chip_watts=self.watts,
+            throughput=phase.tokens / phase.seconds))
+
+
+def energy(ask: EnergyAsk) -> Answer:
+    """Energy of a token, a request and a run, at the meter and bottom-up, with carbon.
+
+    Returns:
+        an Answer with `joules_per_output_token` and `joules_per_prompt_token` (chips alone, at
+        their power), the same bottom-up, `watt_hours_per_1k_tokens` and `watt_hours_per_request`
+        at the building's meter, grams of CO2, `run_mwh`; tables "parts" and "levers".
+
+    Raises:
+        BadInput: an unknown name, a chip without a known power, or values out of range.
+        Infeasible: the model does not fit (not with `ideal`).
+    """
+    from ridgeline.questions.energy_levers import lever_table
+
+    found = joules(ask)
+    tables = [_parts(found), lever_table(found)]
+    return Answer("energy", _asked(found), _quantities(found),
+                  tuple(t for t in tables if t.rows), _notes(found), _derivation(found))
+
+
+def joules(ask: EnergyAsk) -> Joules:
+    """The numbers behind `energy`. Raises as it does."""
+    resolved = resolve(ask.scenario)
+    short = shortfall(resolved)
+    if short and not ask.ideal:
+        raise Infeasible(short)
+    chip = resolved.cluster.chip
+    watts = ask.watts or chip.tdp
+    if not watts:
+        raise BadInput(f"the power of {chip.name} is not in the catalog; give it with --watts")
+    memory = _given(ask.memory_pj_per_bit) or memory_bit_energy(chip)
+    link = _given(ask.link_pj_per_bit) or link_bit_energy(chip)
+    board = chip.tdp or watts
+    per_flop = float(energy_use.flop_joules(
+        chip_watts=board, idle_share=ask.idle_share, memory_bandwidth=chip.memory_bandwidth,
+        joules_per_bit=memory.mid, peak_flops_per_s=compute_peak(resolved)))
+    if ask.pj_per_flop is not None:
+        per_flop = ask.pj_per_flop * 1e-12
+    elif per_flop <= 0:
+        raise BadInput(f"at {memory.mid * 1e12:.3g} pJ/bit the memory of {chip.name} alone would "
+                       "draw its board power; give --pj-per-flop or a smaller --memory-pj")
+    perform = (ideal_performance if ask.ideal else calibrated_performance)(resolved)
+    prefill, decode = _phases(ask, resolved, perform)
+    return Joules(ask, resolved, prefill, decode, memory, link, per_flop,
+                  resolved.deployment.chips_per_replica, watts, board * ask.idle_share)
+
+
+def _given(picojoules: float | None) -> BitEnergy | None:
+    return None if picojoules is None else BitEnergy(picojoules * 1e-12, picojoules * 1e-12,
+                                                     "given")
+
+
+def _phases(ask: EnergyAsk, resolved: Resolved, perform: Performance
+            ) -> tuple[Phase, Phase | None]:
+    """Work and time of a step of reading and of a step of decoding."""
+    work, context = resolved.scenario.workload, decode_context(resolved)
+    prompt = float(work.prompt)
+    read = replica_speeds(resolved, np.ones(1), np.array([prompt]), ideal=ask.ideal)
+    seconds = prompt / float(read.prefill_rate[0])
+    step = prefill_step(tokens=prompt)
+    moved, sent = _traffic(resolved, step, ideal=ask.ideal)
+    if ask.ideal:
+        moved = _weights(resolved)
+    prefill = Phase("prefill", prompt, seconds, perform.prefill_flop, moved, sent)
+    if not resolved.architecture.causal or not perform.tpot:
+        return prefill, None
+    batch = min(float(per_replica(resolved)), perform.batch)
+    made = replica_speeds(resolved, np.array([batch]), np.array([context]), ideal=ask.ideal)
+    _, sent = _traffic(resolved, decode_step(sequences=batch, context=context), ideal=ask.ideal)
+    return prefill, Phase("decode", batch, float(made.decode[0, 0]), perform.decode_flop,
+                          perform.decode_bytes, sent)
+
+
+def _traffic(resolved: Resolved, step: Step, *, ideal: bool) -> tuple[float, float]:
+    """Bytes of a step from memory and over links, all chips of a replica."""
+    replica = deployed_of(resolved)
+    share = resolved.deployment.chips_per_replica / resolved.deployment.pp
+    ops = replica.ops(step)
+    sent = sum(float(op.repeats * wire_bytes(
+        collective=op.labels["collective"], message_bytes=op.message_bytes,
+        group=op.shape["group"])) for op in ops if op.kind == "collective")
+    moved = sum(float(op.repeats * op.memory_bytes) for op in ops if op.kind != "collective")
+    return share * moved, 0.0 if ideal else share * sent
+
+
+def _weights(resolved: Resolved) -> float:
+    """Bytes of one copy of the weights, read once by the textbook's prompt."""
+    from ridgeline.questions.textbook import whole_model
+
+    model = whole_model(resolved)
+    tokens = float(resolved.scenario.workload.prompt)
+    return float(model.params_read(tokens) * model.read_bytes_per_param(tokens))
+
+
+def _quantities(found: Joules) -> dict[str, Value]:
+    ask, work = found.ask, found.resolved.scenario.workload
+    basis: Basis = "derived" if ask.ideal else "calibrated"
+
+    def exact(value: float, unit: str) -> Quantity:
+        return Quantity.exact(value, unit, basis)
+
+    read, parts = found.meter(found.prefill), found.bottom_up(found.prefill)
+    fresh = work.prompt * (1 - work.prefix_hit)
+    request, low = read * fresh, parts * fresh
+    out: dict[str, Value] = {"joules_per_prompt_token": exact(read, "J"),
+                             "joules_per_prompt_token_bottom_up": exact(parts, "J")}
+    if found.decode is not None:
+        made, parts = found.meter(found.decode), found.bottom_up(found.decode)
+        request, low = request + made * work.output, low + parts * work.output
+        out = {"bound": _bound(found), "joules_per_output_token": exact(made, "J"),
+               "joules_per_output_token_bottom_up": exact(parts, "J"), **out,
+               "watt_hours_per_1k_tokens": exact(
+                   float(energy_use.watt_hours(energy=1000 * made * ask.pue)), "Wh")}
+    at_meter = request * ask.pue
+    run = at_meter / max(work.output, 1) * ask.run_tokens
+    return out | {
+        "watt_hours_per_request": exact(float(energy_use.watt_hours(energy=at_meter)), "Wh"),
+        "watt_hours_per_request_bottom_up": exact(
+            float(energy_use.watt_hours(energy=low * ask.pue)), "Wh"),
+        "grams_co2_per_request": exact(1e3 * float(run_emissions(
+            energy=at_meter, grams_per_kwh=ask.grams_per_kwh)), "g"),
+        "usd_electricity_per_request": exact(at_meter / 3.6e6 * ask.usd_per_kwh, "USD"),
+        "run_mwh": exact(run / 3.6e9, "1"),
+        "run_co2_tonnes": exact(float(run_emissions(
+            energy=run, grams_per_kwh=ask.grams_per_kwh)) / 1e3, "1"),
+        "machine_power_w": exact(found.watts * found.resolved.deployment.chips * ask.pue, "W"),
+        "pj_per_flop": Quantity.exact(found.per_flop * 1e12, "1", "derived"),
+        "pj_per_bit_memory": Quantity(found.memory.mid * 1e12, found.memory.low * 1e12,
+                                      found.memory.high * 1e12, "1", "assumed"),
+    }
+
+
+def _bound(found: Joules) -> str:
+    assert found.decode is not None
+    shares = _shares(found, found.decode)
+    largest = max(shares, key=lambda name: shares[name])
+    total = found.bottom_up(found.decode) / found.meter(found.decode)
+    return (f"{shares[largest]:.0%} of an output token's energy goes into {largest}; the parts add "
+            f"up to {total:.0%} of the chips' power")
+
+
+def _shares(found: Joules, phase: Phase) -> dict[str, float]:
+    """Share of each part in the bottom-up energy."""
+    parts = _split(found, phase)
+    return {name: value / sum(parts.values()) for name, value in parts.items()}
+
+
+def _split(found: Joules, phase: Phase) -> dict[str, float]:
+    """Joules of a step by part."""
+    return {"arithmetic": phase.flop * found.per_flop,
+            "memory": float(energy_use.bit_energy(memory_bytes=phase.memory_bytes,
+                                                  joules_per_bit=found.memory.mid)),
+            "links": float(energy_use.bit_energy(memory_bytes=phase.message_bytes,
+                                                 joules_per_bit=found.link.mid)),
+            "idle power": found.idle_watts * found.chips * phase.seconds}
+
+
+def _parts(found: Joules) -> Table:
+    rows: list[list[Cell]] = []
+    for phase in filter(None, (found.decode, found.prefill)):
+        shares = _shares(found, phase)
+        rows += [[phase.name, name, value / phase.tokens, shares[name]]
+                 for name, value in _split(found, phase).items()]
+        rows.append([phase.name, "all parts", found.bottom_up(phase), 1.0])
+        rows.append([phase.name, "at the meter", found.meter(phase),
+                     found.meter(phase) / found.bottom_up(phase)])
+    return Table.of("parts", {"phase": "1", "part": "1", "a token": "J", "share": "1"}, rows,
+                    title="Energy of a token, part by part, chips alone")
+
+
+def _notes(found: Joules) -> tuple[str, ...]:
+    chip = found.resolved.cluster.chip
+    source = "given" if found.ask.watts else f"board power of {chip.name}"
+    return (f"At the meter: {found.watts:g} W a chip ({source}), busy or not; hosts, switches and "
+            "fans only if --watts holds them. A request and a run also pay a PUE of "
+            f"{found.ask.pue:g}.",
+            f"Memory: {found.memory.source}. Links: {found.link.source}.",
+            "An operation: board power less idle share and memory at full rate, over the dense "
+            "peak; idle share is assumed.")
+
+
+def _derivation(found: Joules) -> tuple[Derivation, ...]:
+    phase = found.decode or found.prefill
+    chip = found.resolved.cluster.chip
+    top = derive(energy_use.token_energy, {
+        "n_chips": Given(float(found.chips), "assumed", "chips of a replica"),
+        "chip_watts": Given(found.watts, "datasheet", f"{chip.name}"),
+        "throughput": Given(phase.tokens / phase.seconds, "calibrated", phase.name)},
+        title=f"Energy of a token at the meter ({phase.name})")
+    parts = derive(energy_use.bottom_up_energy, {
+        "flop": Given(phase.flop, "derived", "config"),
+        "joules_per_flop": Given(found.per_flop, "derived", "flop_joules"),
+        "memory_bytes": Given(phase.memory_bytes, "derived", "config and formats"),
+        "joules_per_bit": Given(found.memory.mid, "assumed", found.memory.source),
+        "message_bytes": Given(phase.message_bytes, "derived", "collectives of a step"),
+        "link_joules_per_bit": Given(found.link.mid, "assumed", found.link.source),
+        "idle_watts": Given(found.idle_watts * found.chips, "assumed", "idle share"),
+        "step_time": Given(phase.seconds, "calibrated", phase.name)},
+        title=f"Energy of a {phase.name} step from its parts")
+    return top, parts
+
+
+def _asked(found: Joules) -> dict[str, Any]:
+    ask = found.ask
+    return {**found.resolved.scenario.to_dict(), "watts": found.watts, "pue": ask.pue,
+            "grams_per_kwh": ask.grams_per_kwh, "idle_share": ask.idle_share,
+            "run_tokens": ask.run_tokens, "ideal": ask.ideal}

@@ -23,7 +23,7 @@ def _folder() -> Path:
 def _content(name: str) -> tuple[bytes, str]:
     """Bytes and media type of an asset that was built."""
     file = _folder() / name
-    if "/" in name or name.startswith(".") or not file.is_file():
+    if ".." in name or "\\" in name or "\0" in name or not file.is_file():
         raise HTTPException(404, "no such page")
     return file.read_bytes(), mimetypes.guess_type(name)[0] or "application/octet-stream"
 
@@ -38,7 +38,7 @@ def add_pages(app: FastAPI) -> None:
 
     @app.get("/assets/{name}", include_in_schema=False)
     def asset(name: str) -> Response:
-        content, kind = _content(name)
+        content, kind = _content(f"assets/{name}")
         # Names carry a hash of the content, so they may be kept for good.
         return Response(content, media_type=kind,
                         headers={"cache-control": "public, max-age=31536000, immutable"})

@@ -1,0 +1,129 @@
+// One question of a view: its own settings, its answer for each scenario.
+
+import type { ComponentChildren } from "preact";
+import { AnswerView } from "./answer";
+import { missing, useAnswer } from "./ask";
+import type { Asking } from "./ask";
+import { Form } from "./controls";
+import { words } from "./format";
+import type { Answer, Field, Fields, Question, World } from "./types";
+
+// Settings that a question opens with where it has no defaults of its own.
+export const EXAMPLES: Record<string, Fields> = {
+  train: { tokens: "2T", machine: "1024xH100-SXM", search: "true" },
+  fit_training: { machine: "8xH100-SXM", zero: "3", tp: "1" },
+  scale: { compute: "8.4e23" },
+  matmul: { d_in: "8192", d_out: "28672" },
+  simulate: { rate: "2", ttft: "2", tpot: "0.05" },
+};
+// Fields that a question keeps for itself although the scenario has them.
+const OWN: Record<string, string[]> = {
+  train: ["machine"], fit_training: ["machine", "tp", "pp", "dp"],
+};
+const HIDDEN = new Set(["advice"]);
+
+export function ownFields(name: string, question: Question): Field[] {
+  const kept = OWN[name] ?? [];
+  return question.fields.filter((f) => !HIDDEN.has(f.name)
+    && (kept.includes(f.name) || (!f.section && !["model", "machine"].includes(f.name))));
+}
+
+export function valuesFor(name: string, question: Question, scenario: Fields, own: Fields): Fields {
+  const mine = new Set(ownFields(name, question).map((f) => f.name));
+  const shared = Object.fromEntries(Object.entries(scenario).filter(([k]) => !mine.has(k)));
+  return { ...shared, ...EXAMPLES[name], ...own };
+}
+
+export function usesScenario(question: Question | undefined): boolean {
+  return !!question?.fields.some((f) => f.name === "model");
+}
+
+export interface PanelProps {
+  name: string;
+  world: World;
+  a: Fields;
+  b: Fields | null;
+  own: Fields;
+  set: (field: string, value: string) => void;
+  lead?: (answer: Answer) => ComponentChildren;
+  figures?: boolean;
+  heading?: boolean;
+}
+
+export function Panel(props: PanelProps) {
+  const { name, world, own, set, a, b } = props;
+  const question = world.questions[name]!;
+  const fields = ownFields(name, question);
+  const shown = { ...EXAMPLES[name], ...own };
+  const needed = fields.filter((f) => f.required || FRONT.has(f.name) || EXAMPLES[name]?.[f.name] !== undefined);
+  const rest = fields.filter((f) => !needed.includes(f));
+  const few = needed.length + rest.length <= 8;
+  return (
+    <section class="panel" data-panel={name}>
+      {props.heading !== false && <h2>{question.title} <span class="dim">{question.text}</span></h2>}
+      {fields.length > 0 && (
+        <div class="settings" role="group" aria-label={`Settings of ${words(name)}`}>
+          <Form fields={few ? fields : needed} values={shown} world={world} set={set} />
+          {!few && rest.length > 0 && (
+            <details><summary>More settings</summary>
+              <Form fields={rest} values={shown} world={world} set={set} />
+            </details>
+          )}
+        </div>
+      )}
+      <Answers {...props} question={question} values={valuesFor(name, question, a, own)}
+               second={b && usesScenario(question) ? valuesFor(name, question, b, own) : null} />
+    </section>
+  );
+}
+
+const FRONT = new Set(["ideal", "rate", "requests", "trace", "seeds", "replicas", "ttft", "tpot",
+  "compute", "params", "tokens", "law", "inference_tokens", "batch_tokens", "seq", "claim", "topic",
+  "provider", "machines", "chips", "kind", "precision", "search"]);
+
+type AnswersProps = PanelProps & { question: Question; values: Fields; second: Fields | null };
+
+function Answers({ name, question, values, second, lead, figures }: AnswersProps) {
+  const first = useAnswer(name, question, missing(question.fields, values).length ? null : values);
+  const other = useAnswer(name, question,
+    second && !missing(question.fields, second).length ? second : null);
+  const lacking = missing(question.fields, values);
+  if (lacking.length) {
+    return <p class="empty">Give {lacking.map(words).join(", ")} to ask this question.</p>;
+  }
+  return (
+    <div class={second ? "pair" : ""}>
+      <Result asking={first} lead={lead} figures={figures} title={second ? "First" : ""} />
+      {second && <Result asking={other} first={first.answer} lead={lead} figures={figures} title="Second" />}
+    </div>
+  );
+}
+
+interface ResultProps {
+  asking: Asking;
+  first?: Answer | undefined;
+  lead?: ((answer: Answer) => ComponentChildren) | undefined;
+  figures?: boolean | undefined;
+  title: string;
+}
+
+export function Result({ asking, first, lead, figures, title }: ResultProps) {
+  const { answer, error, busy, progress, cancel } = asking;
+  return (
+    <div class={`result ${busy ? "busy" : ""}`} aria-busy={busy}>
+      {title && <h3 class="which">{title}</h3>}
+      {error && <p class="error" role="alert">{error}</p>}
+      {busy && progress && (
+        <div class="progress">
+          <progress {...(progress.share === null ? {} : { value: progress.share })} aria-label="Progress" />
+          <span>{progress.text || "working"}, {progress.elapsed_s.toFixed(1)} s</span>
+          <button type="button" onClick={cancel}>Cancel</button>
+        </div>
+      )}
+      {!answer && !error && !progress && <p class="empty" role="status">Asking…</p>}
+      {answer && !error && (
+        <AnswerView answer={answer} first={first} lead={lead?.(answer)} {...(figures === undefined ? {} : { figures })} />
+      )}
+    </div>
+  );
+}

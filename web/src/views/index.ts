@@ -1,0 +1,21 @@
+// Which questions each view asks, in order; those the server does not know are left out.
+
+export interface View {
+  id: string;
+  title: string;
+  asks: string[];
+}
+
+export const VIEWS: View[] = [
+  { id: "fit", title: "Fit", asks: ["fit"] },
+  { id: "speed", title: "Speed", asks: ["estimate", "think"] },
+  { id: "roofline", title: "Roofline", asks: ["roofline", "matmul"] },
+  { id: "frontier", title: "Frontier", asks: ["frontier", "plan"] },
+  { id: "requests", title: "Requests", asks: ["simulate", "capacity"] },
+  { id: "training", title: "Training", asks: ["train", "fit_training", "scale", "trends"] },
+  { id: "money", title: "Money", asks: ["price", "cache", "energy"] },
+  { id: "retrieve", title: "Retrieve", asks: ["retrieve"] },
+  { id: "fleet", title: "Fleet", asks: ["fleet", "demand", "rack"] },
+  { id: "check", title: "Check a claim", asks: ["check"] },
+  { id: "exercises", title: "Exercises", asks: ["exercise"] },
+];

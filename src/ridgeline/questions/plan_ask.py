@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from ridgeline.search.goal import Goal
     from ridgeline.search.rated import Requests
 
-__all__ = ["ENGINES", "PlanAsk", "Planned", "planned"]
+__all__ = ["ENGINES", "PlanAsk", "Planned", "plan_ask", "planned"]
 
 # Engines whose scheduler the replay knows; single-stream ones are answered by `estimate`.
 ENGINES = ("vllm", "sglang", "trtllm")
@@ -83,6 +84,26 @@ class Planned:
     requests: Requests
     goal: Goal
     notes: tuple[str, ...] = ()
+
+
+def plan_ask(model: str, on: str | tuple[str, ...] = (), fields: Mapping[str, Any] | None = None
+             ) -> PlanAsk:
+    """The ask of plain fields, as a caller or a file would write them.
+
+    Raises:
+        UnknownName: a field that is not one of PlanAsk's.
+    """
+    known = {f.name for f in dataclasses.fields(PlanAsk)}
+    given = dict(fields or {})
+    for name in given:
+        if name not in known:
+            raise UnknownName.among("field of a plan", name, known)
+    for name in ("engines", "formats", "kv", "prices", "chunks", "batches"):
+        if isinstance(value := given.get(name), (str, int, float)):
+            given[name] = (value,)
+        elif value is not None:
+            given[name] = tuple(value)
+    return PlanAsk(model, (on,) if isinstance(on, str) else tuple(on), **given)
 
 
 def planned(ask: PlanAsk) -> Planned:

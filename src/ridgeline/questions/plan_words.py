@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -13,7 +14,7 @@ from ridgeline.search.row import Pool, Row
 
 __all__ = ["headline", "layout", "rejected_rows", "row_dict", "tables", "why"]
 
-_SHOWN = 12
+_SHOWN = 10
 
 
 def layout(row: Row) -> str:
@@ -118,12 +119,36 @@ def tables(found: Findings, settled: Settled) -> tuple[Table, ...]:
 
 
 def _rows(name: str, rows: tuple[Row, ...], title: str) -> Table:
+    """At most _SHOWN of the rows, the ends included; JSON has all."""
+    if len(rows) > _SHOWN:
+        title += f" ({_SHOWN} of {len(rows)}; all in --json)"
+        rows = tuple(rows[round(i * (len(rows) - 1) / (_SHOWN - 1))] for i in range(_SHOWN))
     cells: list[list[Cell]] = [
-        [layout(r), r.exact.ttft if r.ttft == r.exact.ttft else r.ttft, r.tpot,
-         r.tokens_per_s_per_chip, None if math.isnan(r.usd_per_mtok) else r.usd_per_mtok]
-        for r in rows]
-    return Table.of(name, {"deployment": "1", "TTFT": "s", "TPOT": "s", "a chip": "token/s",
-                           "price": "USD/Mtok"}, cells, title=title)
+        [_brief(r), r.batch, r.ttft, r.tpot, r.tokens_per_s_per_chip,
+         None if math.isnan(r.usd_per_mtok) else r.usd_per_mtok] for r in rows]
+    return Table.of(name, {"replicas": "1", "batch": "1", "TTFT": "s", "TPOT": "s",
+                           "a chip": "token/s", "price": "USD/Mtok"}, cells, title=title)
+
+
+def _brief(row: Row) -> str:
+    main = _brief_pool(row.main)
+    return main if row.prefill is None else f"{_brief_pool(row.prefill)} prefill + {main} decode"
+
+
+def _brief_pool(pool: Pool) -> str:
+    plan = pool.deployment
+    parts = [f"{pool.workers}x {pool.shape.chips}x{pool.shape.offer.chip.name}",
+             *(f"{name}={getattr(plan, name)}" for name in ("tp", "pp", "ep", "cp", "attention_dp")
+               if getattr(plan, name) > 1), plan.weights or "",
+             f"kv {plan.kv}" if plan.kv else "",
+             f"chunk {plan.max_num_batched_tokens}" if plan.max_num_batched_tokens else ""]
+    return " ".join(part for part in parts if part)
+
+
+# Of several reasons the one that tells most: a missed target before too few chips, that before a
+# full cache (which only ends the batches), then weights that do not fit, and rules last.
+_TELLING = {"ttft": 0, "tpot": 0, "budget": 0, "load": 0, "chips": 1, "kv": 2, "memory": 3,
+            "rule": 4}
 
 
 def rejected_rows(found: Findings) -> list[Rejection]:
@@ -134,10 +159,14 @@ def rejected_rows(found: Findings) -> list[Rejection]:
         if family in found.good_families:
             continue
         counts[family] = counts.get(family, 0) + one.count
-        if family not in nearest or one.miss < nearest[family].miss:
+        if family not in nearest or _telling(one) < _telling(nearest[family]):
             nearest[family] = one
-    return sorted((Rejection(f, r.reason, counts[f], r.example, r.miss)
-                   for f, r in nearest.items()), key=lambda r: (r.miss, r.family))
+    return sorted((dataclasses.replace(one, count=counts[family])
+                   for family, one in nearest.items()), key=lambda r: (*_telling(r), r.family))
+
+
+def _telling(one: Rejection) -> tuple[int, float]:
+    return _TELLING[one.reason], one.miss
 
 
 def row_dict(row: Row) -> dict[str, Any]:

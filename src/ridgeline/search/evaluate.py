@@ -88,7 +88,7 @@ def evaluated(model: Aggregated, number: int, goal: Goal, setting: Any, batch: A
         return score(goal, constants, batch=batch, room=room, ttft=times.ttft * ttft,
                      tpot=times.tpot * tpot)
 
-    return Piece(number, setting, batch, room, times, at(1.0, 1.0),
+    return Piece(number, setting, batch, room, constants.limit, times, at(1.0, 1.0),
                  at(1 - WAIT_MARGIN, 1 - MARGIN), at(1 + WAIT_MARGIN, 1 + MARGIN))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ridgeline.errors import BadInput
 from ridgeline.model.architecture import Architecture
 from ridgeline.quantity import format_si
 from ridgeline.search.evaluate import Aggregated, ladder, pieces
@@ -93,7 +94,11 @@ def _rated(found: Findings, space: Space, shape: Shape | Invalid, requests: Requ
     if isinstance(shape, Invalid):
         found.turn_down(shape.family, "rule", 1, shape.reason, float("inf"))
         return None
-    one = rated(space.architecture, shape, requests, space.chunks, most)
+    try:
+        one = rated(space.architecture, shape, requests, space.chunks, most)
+    except BadInput as error:              # no such link, or no kernel for such a chip
+        found.turn_down(shape.family, "rule", 1, str(error), float("inf"))
+        return None
     if isinstance(one, Rated):
         return one
     whole = shape.offer.chip.memory_bytes

@@ -59,6 +59,7 @@ class Piece:
         setting, batch: what tells its rows apart.
         room: sequences that the cache holds.
         times: of a request.
+        limit: chips on offer.
         scored: at the predicted times.
         low, high: objective and verdict if the replay were faster or slower by the margins.
     """
@@ -67,6 +68,7 @@ class Piece:
     setting: Any
     batch: Array
     room: Array
+    limit: Any
     times: Times
     scored: Scored
     low: Scored
@@ -228,7 +230,8 @@ def _miss(goal: Goal, piece: Piece, reason: str) -> Any:
         return piece.batch / np.maximum(piece.room, 1e-9)
     if reason == "budget":
         return np.nan_to_num(piece.scored.usd_per_hour / goal.budget, nan=np.inf)
-    return piece.scored.chips
+    limit = piece.limit if reason == "chips" else 1.0
+    return np.broadcast_to(piece.scored.chips / limit, piece.batch.shape)
 
 
 def _example(goal: Goal, piece: Piece, reason: str, row: int, model: Labelled) -> str:
@@ -248,4 +251,5 @@ def _example(goal: Goal, piece: Piece, reason: str, row: int, model: Labelled) -
                 f"({words})")
     if reason == "load":
         return f"the load leaves no place free: arrivals wait without end ({words})"
-    return f"the load needs {int(piece.scored.chips[row]):,} chips ({words})"
+    who = "the load needs" if goal.loaded else "needs"
+    return f"{who} {int(piece.scored.chips[row]):,} chips ({words})"

@@ -277,5 +277,5 @@ def pool_piece(pair: TwoPools, number: int, goal: Goal, setting: Any, batch: Arr
         return score(goal, constants, batch=batch * many, room=room * many,
                      ttft=times.ttft * ttft, tpot=times.tpot * tpot)
 
-    return Piece(number, setting, batch, room, times, at(1.0, 1.0),
+    return Piece(number, setting, batch, room, constants.limit, times, at(1.0, 1.0),
                  at(1 - WAIT_MARGIN, 1 - MARGIN), at(1 + WAIT_MARGIN, 1 + MARGIN))

@@ -225,7 +225,10 @@ def rated(architecture: Architecture, shape: Shape, requests: Requests,
     fitting = {b: feet[b] for b in budgets if short[b] == 0.0}
     if not fitting:
         return min(short.values())
-    tokens, rooms = _distinct(fitting, requests)
+    # What a request sets aside when it is let in, by the engine's own rule.
+    share = getattr(base.policy, "reserve", 1.0)
+    tokens, rooms = _distinct(fitting, requests,
+                              requests.mean_prompt + share * requests.mean_output)
     widest = replica_of(architecture, shape, requests, max(tokens, key=lambda b: tokens[b]))
     replica = base if None in fitting else widest
     prompts, shares = requests.prompt.points()
@@ -267,12 +270,11 @@ def _missing(foot: Footprint, requests: Requests) -> float:
     return max(0.0, foot.sequence_bytes(requests.context) - foot.kv_pool)
 
 
-def _distinct(fitting: dict[int | None, Footprint], requests: Requests
+def _distinct(fitting: dict[int | None, Footprint], requests: Requests, length: float
               ) -> tuple[dict[int | None, int], tuple[float, ...]]:
     """Budgets that differ, with the sequences that the cache then holds."""
     tokens: dict[int | None, int] = {}
     rooms = []
-    length = requests.mean_prompt + requests.mean_output
     for setting, foot in fitting.items():
         budget = foot.limits.max_num_batched_tokens * foot.replicas
         if budget not in tokens.values():

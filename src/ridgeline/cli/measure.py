@@ -14,6 +14,8 @@ SUBCOMMANDS = {
                 "What this machine really does: bandwidth, matmul rates, launch cost."),
     "engine": ("ridgeline.cli.measure_engine", "engine",
                "A server under load: percentiles, errors, predicted beside measured."),
+    "retrieval": ("ridgeline.cli.measure_retrieval", "retrieval",
+                  "Real vector indexes and an encoder on one thread: constants for `retrieve`."),
     "read": ("ridgeline.cli.measure_read", "read",
              "Others' benchmark files and start-up logs as rows to validate and calibrate with."),
 }

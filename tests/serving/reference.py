@@ -25,6 +25,9 @@ class Job:
     gaps: list = field(default_factory=list)
     done: bool = False
     reading: bool = False   # its prompt is not yet read to the end
+    kept: int = 0           # tokens whose keys and values wait elsewhere
+    chain: tuple = ()       # hashes of its prompt's full blocks
+    shared: int = 0         # how many of them it holds together with others
 
     @property
     def known(self):
@@ -32,9 +35,75 @@ class Job:
         return self.prompt + self.made
 
 
+class Cache:
+    """Hashed blocks: who uses them, and lists of unused ones by tier, oldest first."""
+
+    def __init__(self, rules, hashed):
+        cache = rules.prefix_cache
+        self.hashed, self.unit = hashed, hashed // rules.block_size
+        self.users = {}
+        self.tiers = [[], [], []]
+        self.room = [inf, cache.host_tokens // hashed, cache.disk_tokens // hashed]
+        self.seconds = [0.0, cache.host_seconds * hashed, cache.disk_seconds * hashed]
+
+    def where(self, block):
+        if self.users.get(block):
+            return 0
+        return next((t for t, held in enumerate(self.tiers) if block in held), None)
+
+    def hits(self, job):
+        most = min(len(job.chain), (job.known - 1) // self.hashed)
+        count = 0
+        while count < most and self.where(job.chain[count]) is not None:
+            count += 1
+        return count
+
+    def used(self, job):
+        return sum(bool(self.users.get(b)) for b in job.chain[:self.hits(job)])
+
+    def use(self, block):
+        """(blocks it takes from the free ones, seconds to load it, whether it was loaded)."""
+        where, first = self.where(block), not self.users.get(block)
+        if first and where is not None:
+            self.tiers[where].remove(block)
+        self.users[block] = self.users.get(block, 0) + 1
+        return (self.unit if first else 0, self.seconds[where or 0], bool(where))
+
+    def let_go(self, block):
+        self.users[block] -= 1
+        if self.users[block]:
+            return 0
+        self.tiers[0].append(block)
+        return self.unit
+
+    def trim(self, free):
+        while len(self.tiers[0]) * self.unit > free:
+            block = self.tiers[0].pop(0)
+            for tier in (1, 2):
+                if self.room[tier] and block is not None:
+                    self.tiers[tier].append(block)
+                    full = len(self.tiers[tier]) > self.room[tier]
+                    block = self.tiers[tier].pop(0) if full else None
+
+
+def accepted(rules, job, most):
+    """Drafts accepted, drawn as the fast simulator does."""
+    from ridgeline.serving.compiled import plain
+    from ridgeline.serving.loop_speculative import drawn
+
+    u, count = plain(drawn)(rules.seed % 2**31, job.number, job.made), 0
+    while count < most and u < rules.speculation.chances[count]:
+        count += 1
+    return count
+
+
 class Reference:
-    def __init__(self, table, jobs, rules, concurrency=None):
+    def __init__(self, table, jobs, rules, concurrency=None, hashed=0):
         self.table, self.rules, self.jobs = table, rules, jobs
+        self.cache = Cache(rules, hashed) if rules.prefix_cache else None
+        self.host = rules.swap.tokens // rules.block_size if rules.swap else 0
+        self.delay = self.load = 0.0
+        self.rejected = self.swapped = self.found = self.loaded = 0
         self.free = inf if rules.kv_blocks is None else rules.kv_blocks
         self.waiting, self.running = [], []
         self.now, self.started, self.padding = 0.0, False, 0
@@ -59,8 +128,12 @@ class Reference:
 
     def arrive(self):
         while self.later and not self.closed and self.later[0].arrival <= self.now:
-            self.waiting.append(self.later.pop(0))
-        if self.rules.order != "fcfs":
+            job = self.later.pop(0)
+            if self.rules.most_waiting and len(self.waiting) >= self.rules.most_waiting:
+                self.rejected += 1
+            else:
+                self.waiting.append(job)
+        if self.rules.order != "fcfs" or self.rules.most_waiting:
             self.waiting.sort(key=lambda j: (j.key, j.number))
 
     def allocate(self, job, tokens):
@@ -68,9 +141,59 @@ class Reference:
         need = ceil(tokens / self.rules.block_size) - job.blocks
         if need > self.free:
             return False
-        self.free -= need
-        job.blocks += need
+        self.free -= max(need, 0)
+        job.blocks += max(need, 0)
+        if self.cache:
+            self.cache.trim(self.free)
         return True
+
+    def release(self, job):
+        own = job.blocks
+        if self.cache:
+            own -= job.shared * self.cache.unit
+            for block in reversed(job.chain[:job.shared]):
+                self.free += self.cache.let_go(block)
+        self.free += own
+        job.blocks = job.shared = 0
+
+    def remember(self, job):
+        if not self.cache:
+            return
+        for block in job.chain[job.shared:]:
+            self.free += self.cache.unit
+            self.free -= self.cache.use(block)[0]
+        job.shared = len(job.chain)
+
+    def hit_of(self, job):
+        hit = max(job.cached, job.kept)
+        if self.cache:
+            hit = max(hit, self.cache.hits(job) * self.cache.hashed)
+        return min(hit, job.known - 1)
+
+    def take(self, job):
+        """Hold the cached blocks of a job that starts, and bring back what was swapped out."""
+        if self.cache:
+            hits = self.cache.hits(job)
+            for block in job.chain[:hits]:
+                room, seconds, loaded = self.cache.use(block)
+                self.free -= room
+                self.load += seconds
+                self.loaded += loaded * self.cache.hashed
+            job.shared, job.blocks = hits, hits * self.cache.unit
+            self.found += hits * self.cache.hashed
+        if job.kept and self.rules.swap and job.evictions:
+            blocks = ceil(job.kept / self.rules.block_size)
+            self.host += blocks
+            self.delay += blocks * self.rules.swap.seconds_per_token * self.rules.block_size
+        job.kept = 0
+
+    def swap_out(self, job):
+        blocks = ceil(job.computed / self.rules.block_size)
+        if self.rules.swap and blocks <= self.host:
+            self.host -= blocks
+            job.kept = job.computed
+            self.swapped += 1
+            self.delay += blocks * self.rules.swap.seconds_per_token * self.rules.block_size
 
     def promised(self, job):
         size = self.rules.block_size
@@ -78,19 +201,23 @@ class Reference:
         return min(blocks, self.rules.kv_blocks or inf)
 
     def admissible(self, job, tokens):
-        if ceil(tokens / self.rules.block_size) > self.free:
+        free = self.free
+        if self.cache:
+            free += self.cache.unit * self.cache.used(job)
+        if ceil(tokens / self.rules.block_size) > free:
             return False
         if self.rules.reserve is None:
             return True
-        if ceil(job.known / self.rules.block_size) > self.free:
+        if ceil(job.known / self.rules.block_size) > free:
             return False
         held = sum(self.promised(j) for j in self.running)
         return held + self.promised(job) <= (self.rules.kv_blocks or inf)
 
     def preempt(self):
         job = self.running.pop()
-        self.free += job.blocks
-        job.blocks = job.computed = 0
+        self.swap_out(job)
+        self.release(job)
+        job.computed = 0
         job.evictions += 1
         self.preemptions += 1
         self.waiting.insert(0, job)
@@ -104,7 +231,7 @@ class Reference:
         # Running requests, in order: one token each, or more of their prompt.
         if mixed:
             decoding, evicted = self.schedule_decoding()
-            budget -= len(decoding)
+            budget -= len(decoding) * (1 + self.rules.drafts)
         partial = [j for j in self.running if j.reading]
         for job in partial:
             new = min(budget, job.known - job.computed)
@@ -127,7 +254,8 @@ class Reference:
         for job in list(self.running):
             if job not in self.running or job.reading:
                 continue
-            while not self.allocate(job, job.known):
+            ahead = min(self.rules.drafts, job.output - job.made - 1)
+            while not self.allocate(job, job.known + ahead):
                 evicted = True
                 if self.preempt() is job:
                     break
@@ -143,12 +271,13 @@ class Reference:
             if self.rules.static and self.started:
                 break
             job = self.waiting[0]
-            hit = min(job.cached, job.known - 1)
+            hit = self.hit_of(job)
             new = min(budget, job.known - hit)
             if not self.admissible(job, hit + new):
                 break
             self.waiting.pop(0)
             self.running.append(job)
+            self.take(job)
             job.computed, job.reading = hit, True
             assert self.allocate(job, hit + new)
             if job.start < 0:
@@ -161,17 +290,26 @@ class Reference:
     def finish_step(self, decoding, prompts, mixed):
         done_prompts = [job for job, new, past in prompts if past + new == job.known]
         rows = len(decoding) + (self.padding if decoding else 0)
+        batch, drafts = rows, self.rules.drafts
+        rows *= 1 + drafts
         new_tokens = sum(new for _, new, _ in prompts)
         table = self.table
         seconds = table.fixed + table.tokens(new_tokens + rows)
         seconds += sum(table.prefill(new, past) for _, new, past in prompts)
         if rows:
             context = sum(job.known for job in decoding) / len(decoding)
-            seconds += table.decode(rows, context)
+            seconds += table.decode(batch, context)
+            if drafts:
+                plain = (table.fixed + table.tokens(batch) + table.logits(batch)
+                         + table.decode(batch, context))
+                seconds += drafts * self.rules.speculation.draft_cost * plain
         if rows + len(done_prompts):
             seconds += table.logits(rows + len(done_prompts))
         assert decoding or prompts
-        self.now += seconds
+        if prompts:
+            seconds *= self.rules.prompt_factor
+        self.now += max(seconds, self.load) + self.delay
+        self.load = self.delay = 0.0
         self.steps += 1
         self.prompt_tokens += new_tokens
         for job, new, past in prompts:
@@ -179,8 +317,15 @@ class Reference:
         self.started = self.started or (self.rules.static and bool(decoding))
         for job in done_prompts:
             job.reading = False
+            self.remember(job)
         leaving = []
         for job in decoding:
+            if drafts:
+                extra = accepted(self.rules, job, min(drafts, job.output - job.made - 1))
+                job.made += extra
+                job.computed += extra
+                self.output_tokens += extra
+                job.gaps += [0.0] * extra
             job.computed += 1
         for job in decoding + done_prompts:
             if job.first < 0:
@@ -207,8 +352,7 @@ class Reference:
         if self.started:
             self.padding += 1
         else:
-            self.free += job.blocks
-            job.blocks = 0
+            self.release(job)
         if self.closed and self.later:
             arriving = self.later.pop(0)
             arriving.arrival = self.now

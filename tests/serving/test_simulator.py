@@ -49,7 +49,14 @@ def reference_of(requests, rules, concurrency=None):
     jobs = [Job(i, float(requests.arrival[i]), int(requests.prompt[i]), int(requests.output[i]),
                 int(cached[i]), float(keys[i])) for i in range(len(requests))
             if rules.holds(int(requests.prompt[i]), int(requests.output[i]))]
-    slow = Reference(TABLE, jobs, rules, concurrency)
+    for job in jobs:
+        if requests.blocks is not None:
+            full = job.prompt // requests.block_tokens
+            job.chain = tuple(requests.blocks[job.number][:full].tolist())
+        if requests.first is not None:
+            job.first = job.end = float(requests.first[job.number])
+            job.made, job.kept = 1, job.prompt
+    slow = Reference(TABLE, jobs, rules, concurrency, requests.block_tokens)
     slow.run()
     return slow
 
@@ -77,21 +84,26 @@ def check_equal(requests, rules, concurrency=None):
         return
     fast = simulate_replica(TABLE, requests, rules, concurrency=concurrency)
     slow = reference_of(requests, rules, concurrency)
-    served = np.array([job.number for job in slow.jobs])
+    served = np.array([job.number for job in slow.jobs if job.start >= 0])
+    jobs = [job for job in slow.jobs if job.start >= 0]
     assert np.array_equal(np.flatnonzero(fast.served), served)
     for name in ("arrival", "start", "first", "end"):
-        expected = [getattr(job, name) for job in slow.jobs]
+        expected = [getattr(job, name) for job in jobs]
         np.testing.assert_allclose(getattr(fast, name)[served], expected, rtol=1e-9, err_msg=name)
-    assert list(fast.evictions[served]) == [job.evictions for job in slow.jobs]
-    for name in ("steps", "preemptions", "prompt_tokens", "output_tokens"):
+    assert list(fast.evictions[served]) == [job.evictions for job in jobs]
+    for name in ("steps", "preemptions", "prompt_tokens", "output_tokens", "rejected", "swapped"):
         assert getattr(fast, name) == getattr(slow, name), name
-    assert fast.makespan == pytest.approx(slow.now)
+    assert (fast.found_tokens, fast.loaded_tokens) == (slow.found, slow.loaded)
+    if len(served):
+        assert fast.makespan == pytest.approx(slow.now)
     check_gaps(fast.gaps, [gap for job in slow.jobs for gap in job.gaps])
     # Conservation: every token once, every block given back.
-    assert fast.output_tokens == int(np.sum(requests.output[served]))
+    elsewhere = 0 if requests.first is None else len(served)
+    assert fast.output_tokens == int(np.sum(requests.output[served])) - elsewhere
     assert fast.leaked_blocks == 0
     assert np.all(fast.end[served] >= fast.first[served])
-    assert np.all(fast.first[served] > fast.start[served])
+    if requests.first is None:
+        assert np.all(fast.first[served] > fast.start[served])
     assert np.all(fast.start[served] >= fast.arrival[served])
 
 

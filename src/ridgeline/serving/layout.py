@@ -6,7 +6,9 @@ lists without a compiler:
     n      int     state and limits of a replica, then new blocks due by phase
     x      float   clocks and integrals of a replica
     slot   int     SLOT fields for each running sequence, then two lists: the sequences whose
-                   prompt ends in this step, and the heap of decoding ones by last step
+                   prompt ends in this step, and the heap of decoding ones by last step; then,
+                   with a prefix cache, TIERS x TIER fields, ENTRY fields a hashed block, and the
+                   chains of the requests' blocks (their starts, then the blocks)
     job    int     JOB fields a request
     when   float   WHEN fields a request [s]
     table  float   step times: all tokens, logits, decoding, prompts (see step_arrays)
@@ -19,17 +21,25 @@ lists without a compiler:
  BASE, PROMISED, MIXED, STATIC, STARTED, PAD, PAD_BLOCKS, BY_KEY, WAITING, UPCOMING, COUNT, DONE,
  JOINED, PREEMPTED, FRESH, STEPS, PREEMPTIONS, PROMPT_TOKENS, OUTPUT_TOKENS, JOIN_AT, HEAP_AT,
  LOGIT_AT, DECODE_AT, CONTEXT_AT, CONTEXTS, CHUNK_AT, CHUNKS, PAST_AT, PASTS, PROMPT_AT, SAMPLES,
- SAMPLE_ROOM, ASSIGNED, SEEN, PHASE) = range(49)
+ SAMPLE_ROOM, ASSIGNED, SEEN, LIMIT, REJECTED, HOST_FREE, SWAPPED, DRAFTS, ACCEPT_AT, SEED,
+ VERIFIED, CACHE_AT, CHAIN_AT, UNIT, HASHED, ASKED, FOUND, LOADED, PHASE) = range(64)
 
 # --- x: clocks and integrals ---
 (NOW, UNTIL, BUSY, SEQUENCE_SECONDS, BLOCK_SECONDS, RESERVE, INTERVAL, SINCE, NEXT_SAMPLE,
- PERIOD, STALLED, PROMPTS, CLOCKS) = range(13)
+ PERIOD, STALLED, PROMPTS, SWAP, DELAY, LOAD, DRAFT_COST, HOST_SECONDS, DISK_SECONDS,
+ CLOCKS) = range(19)
 
 # --- slot: a running sequence ---
-(WHO, LENGTH, BEGAN, ENDS, BEFORE, AFTER, PLACE, TARGET, COMPUTED, SLOT) = range(10)
+(WHO, LENGTH, BEGAN, ENDS, BEFORE, AFTER, PLACE, TARGET, COMPUTED, HELD, SHARED,
+ SLOT) = range(12)
+
+# --- slot: the prefix cache: lists of blocks nobody uses, and a hashed block ---
+(OLDEST, NEWEST, KEEPS, ROOM, TIER) = range(5)
+(USERS, WHERE, OLDER, YOUNGER, ENTRY) = range(5)
+TIERS = 3           # device, host, disk
 
 # --- job: a request ---
-(PROMPT, OUTPUT, MADE, EVICTIONS, LINK, HIT, JOB) = range(7)
+(PROMPT, OUTPUT, MADE, EVICTIONS, LINK, HIT, KEPT, JOB) = range(8)
 
 # --- when: times of a request ---
 (ARRIVAL, START, FIRST, END, WHEN) = range(5)

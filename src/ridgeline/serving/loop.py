@@ -24,6 +24,7 @@ from ridgeline.serving.loop_parts import (
     waiting_first,
     waiting_pop,
 )
+from ridgeline.serving.loop_prefix import trim
 from ridgeline.serving.loop_sequences import (
     admissible,
     admit,
@@ -31,6 +32,11 @@ from ridgeline.serving.loop_sequences import (
     finish_due,
     join_finished_prompts,
     make_room,
+)
+from ridgeline.serving.loop_speculative import (
+    accept,
+    drafting_seconds,
+    make_draft_room,
 )
 
 # As seen without a compiler; arrays otherwise.
@@ -85,11 +91,20 @@ def count_gaps(n: Ints, x: Floats, slot: Ints, when: Floats, hist: Floats, batch
 
 
 @compiled
+def delayed(x: Floats, seconds: float) -> float:
+    """A step's time with what it waits for: loads beside it, swaps before it [s]."""
+    seconds = max(seconds, x[at.LOAD]) + x[at.DELAY]
+    x[at.LOAD] = x[at.DELAY] = 0.0
+    return seconds
+
+
+@compiled
 def prompt_step(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: Floats,
                 hist: Floats, trace: Floats, key: Floats, queue: Ints) -> bool:
     """One step that reads prompts, and decodes too when mixed; False when no prompt can be read."""
     batch = n[at.RUNNING] if n[at.MIXED] else 0
-    budget = n[at.BUDGET] - batch
+    rows = batch * (1 + n[at.DRAFTS])
+    budget = n[at.BUDGET] - rows
     before = n[at.PROMPT_TOKENS]
     last = before + budget
     seconds = 0.0
@@ -98,21 +113,25 @@ def prompt_step(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: 
     while n[at.PROMPT_TOKENS] < last and n[at.PARTIAL] < 0 and not n[at.PREEMPTED] and seats(n) > 0:
         who = waiting_first(n, x, job, when, key, queue)
         left = last - n[at.PROMPT_TOKENS]
-        if who < 0 or not admissible(n, x, job, who, left):
+        if who < 0 or not admissible(n, x, slot, job, who, left):
             break
         waiting_pop(n, job, key, queue, who)
         seconds += admit(n, x, slot, job, when, table, who, left)
     new = n[at.PROMPT_TOKENS] - before
     if new == 0:
         return False
-    seconds += table[new + batch] + table[n[at.LOGIT_AT] + batch + n[at.JOINED]]
+    seconds += table[new + rows] + table[n[at.LOGIT_AT] + rows + n[at.JOINED]]
     if batch > 0:
         context = n[at.BASE] / batch + n[at.STEP] + 1
         seconds += decode_seconds(n, table, batch, context)
-    pass_time(n, x, trace, seconds * x[at.PROMPTS], batch)
+        if n[at.DRAFTS] > 0:
+            seconds += drafting_seconds(n, x, table, batch, context)
+    pass_time(n, x, trace, delayed(x, seconds * x[at.PROMPTS]), batch)
     n[at.STEPS] += 1
     if n[at.MIXED]:
-        if batch > 0:
+        if n[at.DRAFTS] > 0:
+            accept(n, x, slot, job, when, table, hist)
+        elif batch > 0:
             record_gap(hist, x[at.NOW] - x[at.SINCE], batch)
             n[at.OUTPUT_TOKENS] += batch
         n[at.STEP] += 1
@@ -140,12 +159,13 @@ def steps_with_blocks(n: Ints, steps: int) -> int:
 
 
 @compiled
-def take_blocks(n: Ints, steps: int) -> None:
+def take_blocks(n: Ints, slot: Ints, steps: int) -> None:
     """Take the blocks that all but the first of so many decode steps need."""
     cycles, rest = (steps - 1) // n[at.BLOCK], (steps - 1) % n[at.BLOCK]
     n[at.FREE] -= cycles * n[at.RUNNING]
     for k in range(rest):
         n[at.FREE] -= n[at.PHASE + (n[at.STEP] + 2 + k) % n[at.BLOCK]]
+    trim(n, slot)
 
 
 @compiled
@@ -205,7 +225,8 @@ def decode_run(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: F
         knot = n[at.CONTEXT_AT] + j
         low = n[at.DECODE_AT] + rows * n[at.CONTEXTS] + j
         slope = (table[low + 1] - table[low]) / (table[knot + 1] - table[knot])
-        first = flat + table[low] + slope * (context + done - table[knot])
+        # Swaps precede a step that comes alone, after a preemption.
+        first = flat + table[low] + slope * (context + done - table[knot]) + x[at.DELAY]
         inside = steps - done
         if j < n[at.CONTEXTS] - 2:
             inside = min(inside, int(table[knot + 1] - context - done) + 1)
@@ -216,16 +237,45 @@ def decode_run(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: F
         done += inside
         if not alone:
             record_ramp(hist, first, slope, inside, running)
+    x[at.DELAY] = 0.0
     pass_time(n, x, trace, total, running)
     if alone:
         count_gaps(n, x, slot, when, hist, running)
-    take_blocks(n, done)
+    take_blocks(n, slot, done)
     n[at.STEP] += done
     n[at.STEPS] += done
     n[at.OUTPUT_TOKENS] += done * running
     n[at.STARTED] = n[at.STATIC]
     x[at.SINCE] = x[at.NOW]
     finish_due(n, x, slot, job, when)
+
+
+@compiled
+def draft_step(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: Floats,
+               hist: Floats, trace: Floats) -> None:
+    """One decode-only step with drafts."""
+    batch = n[at.RUNNING]
+    rows = batch * (1 + n[at.DRAFTS])
+    context = n[at.BASE] / batch + n[at.STEP] + 1
+    seconds = (table[rows] + table[n[at.LOGIT_AT] + rows]
+               + decode_seconds(n, table, batch, context)
+               + drafting_seconds(n, x, table, batch, context))
+    pass_time(n, x, trace, delayed(x, seconds), batch)
+    accept(n, x, slot, job, when, table, hist)
+    n[at.STEP] += 1
+    n[at.STEPS] += 1
+    x[at.SINCE] = x[at.NOW]
+    finish_due(n, x, slot, job, when)
+
+
+@compiled
+def take_room(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, key: Floats,
+              queue: Ints) -> None:
+    """Blocks for the next decode step."""
+    if n[at.DRAFTS] > 0:
+        make_draft_room(n, x, slot, job, when, key, queue)
+    else:
+        make_room(n, x, slot, job, when, key, queue)
 
 
 @compiled
@@ -246,12 +296,17 @@ def advance(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: Floa
             return
         n[at.PREEMPTED] = 0
         n[at.SEEN] = n[at.DONE]
+        if n[at.LIMIT] > 0:
+            waiting_first(n, x, job, when, key, queue)      # turns away whom it must, first
         if n[at.MIXED]:
-            make_room(n, x, slot, job, when, key, queue)
+            take_room(n, x, slot, job, when, key, queue)
         if not prompt_step(n, x, slot, job, when, table, hist, trace, key, queue):
             if not n[at.MIXED]:
-                make_room(n, x, slot, job, when, key, queue)
+                take_room(n, x, slot, job, when, key, queue)
             if n[at.RUNNING] == 0:
                 x[at.STALLED] = 1.0
                 return
+            if n[at.DRAFTS] > 0:
+                draft_step(n, x, slot, job, when, table, hist, trace)
+                continue
             decode_run(n, x, slot, job, when, table, hist, trace, key, queue)

@@ -183,6 +183,10 @@ def waiting_first(n: Ints, x: Floats, job: Ints, when: Floats, key: Floats, queu
         while n[at.HEAD] >= 0 and when[n[at.HEAD] * at.WHEN + at.ARRIVAL] <= x[at.NOW]:
             who = n[at.HEAD]
             n[at.HEAD] = job[who * at.JOB + at.LINK]
+            if n[at.LIMIT] > 0 and n[at.WAITING] >= n[at.LIMIT]:
+                n[at.REJECTED] += 1         # turned away at the door
+                n[at.DONE] += 1
+                continue
             queue_add(n, queue, key, who)
         return queue[0] if n[at.WAITING] > 0 else -1
     if n[at.STACK] >= 0:

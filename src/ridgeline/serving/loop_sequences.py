@@ -17,6 +17,14 @@ from ridgeline.serving.loop_parts import (
     queue_add,
     record_gap,
 )
+from ridgeline.serving.loop_prefix import (
+    cached_blocks,
+    let_go,
+    remember,
+    take,
+    trim,
+    used_blocks,
+)
 
 # As seen without a compiler; arrays otherwise.
 Ints = list[int]
@@ -27,11 +35,61 @@ Floats = list[float]
 def blocks_held(n: Ints, slot: Ints, who: int) -> int:
     """KV blocks of a running sequence."""
     i = who * at.SLOT
+    if n[at.DRAFTS] > 0:
+        return slot[i + at.HELD]
     if n[at.PARTIAL] == who:
         tokens = slot[i + at.COMPUTED]
     else:
         tokens = slot[i + at.LENGTH] + n[at.STEP] - slot[i + at.BEGAN]
     return (tokens + n[at.BLOCK] - 1) // n[at.BLOCK]
+
+
+@compiled
+def release(n: Ints, slot: Ints, who: int) -> None:
+    """Give back what a running sequence holds; shared blocks stay while others use them."""
+    held = blocks_held(n, slot, who)
+    if n[at.CACHE_AT] > 0:
+        held -= n[at.UNIT] * slot[who * at.SLOT + at.SHARED]
+        let_go(n, slot, who)
+    n[at.FREE] += held
+
+
+@compiled
+def found(n: Ints, slot: Ints, job: Ints, who: int) -> int:
+    """Tokens of a waiting request whose keys and values need no computing."""
+    j = who * at.JOB
+    target = job[j + at.PROMPT] + job[j + at.MADE]
+    hit = max(job[j + at.HIT], job[j + at.KEPT])
+    if n[at.CACHE_AT] > 0:
+        hit = max(hit, cached_blocks(n, slot, job, who) * n[at.HASHED])
+    return min(hit, target - 1)
+
+
+@compiled
+def swap_out(n: Ints, x: Floats, slot: Ints, job: Ints, who: int) -> None:
+    """Move a preempted sequence's blocks to the host while there is room."""
+    i = who * at.SLOT
+    tokens = slot[i + at.COMPUTED]
+    if n[at.PARTIAL] != who:
+        tokens = slot[i + at.LENGTH] + n[at.STEP] - slot[i + at.BEGAN]
+    blocks = (tokens + n[at.BLOCK] - 1) // n[at.BLOCK]
+    if x[at.SWAP] <= 0 or blocks > n[at.HOST_FREE]:
+        return
+    job[slot[i + at.WHO] * at.JOB + at.KEPT] = tokens
+    n[at.HOST_FREE] -= blocks
+    n[at.SWAPPED] += 1
+    x[at.DELAY] += blocks * x[at.SWAP]
+
+
+@compiled
+def swap_in(n: Ints, x: Floats, job: Ints, who: int) -> None:
+    """Bring a sequence's blocks back from the host, or note that those sent along are used."""
+    j = who * at.JOB
+    if x[at.SWAP] > 0 and job[j + at.EVICTIONS] > 0:
+        blocks = (job[j + at.KEPT] + n[at.BLOCK] - 1) // n[at.BLOCK]
+        n[at.HOST_FREE] += blocks
+        x[at.DELAY] += blocks * x[at.SWAP]
+    job[j + at.KEPT] = 0
 
 
 @compiled
@@ -84,14 +142,17 @@ def preempt_last(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, key: F
     request = slot[i + at.WHO]
     j = request * at.JOB
     due = 0
-    n[at.FREE] += blocks_held(n, slot, who)
+    swap_out(n, x, slot, job, who)
+    release(n, slot, who)
     n[at.PROMISED] -= promise(n, x, job, request)
     if n[at.PARTIAL] == who:
         n[at.PARTIAL] = -1
     else:
         made = n[at.STEP] - slot[i + at.BEGAN]
         job[j + at.MADE] += made
-        if made > 0:
+        if n[at.DRAFTS] > 0:
+            pass                            # each step told the time of its tokens
+        elif made > 0:
             when[request * at.WHEN + at.END] = x[at.SINCE]
         elif n[at.FRESH] > 0:               # joined, and never decoded since
             n[at.FRESH] -= 1
@@ -118,6 +179,7 @@ def make_room(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, key: Floa
     while need > n[at.FREE]:
         need -= preempt_last(n, x, slot, job, when, key, queue)
     n[at.FREE] -= need
+    trim(n, slot)
 
 
 @compiled
@@ -125,12 +187,11 @@ def leave(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, who: int) -> 
     """A sequence is done: free what it holds; a closed loop sends its next request."""
     request = slot[who * at.SLOT + at.WHO]
     when[request * at.WHEN + at.END] = x[at.NOW]
-    held = blocks_held(n, slot, who)
     if n[at.STARTED]:                       # a static batch keeps the rows it began with
         n[at.PAD] += 1
-        n[at.PAD_BLOCKS] += held
+        n[at.PAD_BLOCKS] += blocks_held(n, slot, who)
     else:
-        n[at.FREE] += held
+        release(n, slot, who)
     n[at.PROMISED] -= promise(n, x, job, request)
     unlink(n, slot, who)
     n[at.DONE] += 1
@@ -170,6 +231,8 @@ def join_finished_prompts(n: Ints, x: Floats, slot: Ints, job: Ints, when: Float
         when[t + at.END] = x[at.NOW]
         job[j + at.MADE] += 1
         n[at.OUTPUT_TOKENS] += 1
+        if n[at.CACHE_AT] > 0:
+            remember(n, slot, job, who)
         slot[i + at.LENGTH] = slot[i + at.TARGET]
         slot[i + at.BEGAN] = n[at.STEP]
         slot[i + at.ENDS] = n[at.STEP] + job[j + at.OUTPUT] - job[j + at.MADE]
@@ -177,7 +240,7 @@ def join_finished_prompts(n: Ints, x: Floats, slot: Ints, job: Ints, when: Float
             leave(n, x, slot, job, when, who)
             continue
         n[at.RUNNING] += 1
-        if not n[at.MIXED]:
+        if not n[at.MIXED] and n[at.DRAFTS] == 0:
             n[at.FRESH] += 1
         n[at.BASE] += slot[i + at.LENGTH] - slot[i + at.BEGAN]
         n[due_phase(n, slot, who)] += 1
@@ -200,6 +263,8 @@ def continue_prompt(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, key
         preempt_last(n, x, slot, job, when, key, queue)
         return 0.0
     n[at.FREE] -= need
+    slot[i + at.HELD] += need
+    trim(n, slot)
     n[at.PROMPT_TOKENS] += new
     slot[i + at.COMPUTED] = done + new
     if done + new == slot[i + at.TARGET]:
@@ -210,17 +275,20 @@ def continue_prompt(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, key
 
 
 @compiled
-def admissible(n: Ints, x: Floats, job: Ints, who: int, budget: int) -> bool:
+def admissible(n: Ints, x: Floats, slot: Ints, job: Ints, who: int, budget: int) -> bool:
     """Whether blocks are free for a waiting request's first chunk and what the policy reserves."""
     j = who * at.JOB
     target = job[j + at.PROMPT] + job[j + at.MADE]
-    hit = min(job[j + at.HIT], target - 1)
+    hit = found(n, slot, job, who)
     block = n[at.BLOCK]
-    if (hit + min(budget, target - hit) + block - 1) // block > n[at.FREE]:
+    free = n[at.FREE]
+    if n[at.CACHE_AT] > 0:
+        free += n[at.UNIT] * used_blocks(n, slot, job, who)
+    if (hit + min(budget, target - hit) + block - 1) // block > free:
         return False
     if x[at.RESERVE] < 0:
         return True
-    return ((target + block - 1) // block <= n[at.FREE]
+    return ((target + block - 1) // block <= free
             and n[at.PROMISED] + promise(n, x, job, who) <= n[at.TOTAL])
 
 
@@ -230,17 +298,24 @@ def admit(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: Floats
     """Start the prompt of a waiting request [s]."""
     j = who * at.JOB
     target = job[j + at.PROMPT] + job[j + at.MADE]
-    hit = min(job[j + at.HIT], target - 1)
+    hit = found(n, slot, job, who)
     new = min(budget, target - hit)
     place = n[at.SPARE]
     i = place * at.SLOT
     n[at.SPARE] = slot[i + at.AFTER]
     slot[i + at.WHO], slot[i + at.TARGET], slot[i + at.COMPUTED] = who, target, hit + new
     slot[i + at.BEFORE], slot[i + at.AFTER], slot[i + at.BEGAN] = n[at.LAST], -1, -1
+    slot[i + at.HELD] = (hit + new + n[at.BLOCK] - 1) // n[at.BLOCK]
+    slot[i + at.PLACE], slot[i + at.SHARED] = -1, 0
     if n[at.LAST] >= 0:
         slot[n[at.LAST] * at.SLOT + at.AFTER] = place
     n[at.LAST] = place
-    n[at.FREE] -= (hit + new + n[at.BLOCK] - 1) // n[at.BLOCK]
+    if n[at.CACHE_AT] > 0:
+        take(n, x, slot, job, place)
+    n[at.FREE] -= slot[i + at.HELD] - n[at.UNIT] * slot[i + at.SHARED]
+    trim(n, slot)
+    if job[j + at.KEPT] > 0:
+        swap_in(n, x, job, who)
     n[at.PROMISED] += promise(n, x, job, who)
     n[at.PROMPT_TOKENS] += new
     if when[who * at.WHEN + at.START] < 0:

@@ -89,7 +89,7 @@ def simulate_replicas(table: StepTable, requests: Requests, scheduler: Scheduler
             if len(part) and fits_cache(requests.take(part), scheduler).any()]
     if not runs:
         return simulate_replica(table, requests, scheduler, compiled=compiled)     # says why
-    return _merged(runs, kept, requests)
+    return dataclasses.replace(_merged(runs, kept, requests), owner=owner)
 
 
 def _shares(concurrency: int | None, replicas: int) -> list[int | None]:
@@ -134,7 +134,8 @@ def _merged(runs: Sequence[Run], parts: Sequence[Any], requests: Requests) -> Ru
 def _totals(runs: Sequence[Run]) -> dict[str, Any]:
     """Sums over replicas; means weighted by busy time; the busiest one's timeline."""
     sums: dict[str, Any] = {name: sum(getattr(run, name) for run in runs) for name in (
-        "busy", "steps", "preemptions", "prompt_tokens", "output_tokens", "leaked_blocks", "gaps")}
+        "busy", "steps", "preemptions", "prompt_tokens", "output_tokens", "leaked_blocks", "gaps",
+        "rejected", "swapped", "verified", "asked_tokens", "found_tokens", "loaded_tokens")}
     busy = sums["busy"] or 1.0
     means = {name: sum(getattr(run, name) * run.busy for run in runs) / busy
              for name in ("mean_batch", "mean_blocks")}
@@ -153,7 +154,7 @@ def _least_loaded(table: StepTable, requests: Requests, scheduler: Scheduler, re
     order = np.flatnonzero(fits_cache(requests, scheduler))
     if not len(order):
         return simulate_replica(table, requests, scheduler)     # raises with the reason
-    states = [Replica(arrays, scheduler, len(requests)) for _ in range(replicas)]
+    states = [Replica(arrays, scheduler, requests) for _ in range(replicas)]
     job, when = request_arrays(requests)
     key, queue = keys_of(requests, scheduler)
     if len(queue) * replicas > _MOST_QUEUED:
@@ -180,4 +181,4 @@ def _least_loaded(table: StepTable, requests: Requests, scheduler: Scheduler, re
             raise RuntimeError("the scheduler found nothing to do while requests wait")
         runs.append(collect(replica, requests, job, when))
     # Every run sees all requests' times; only the counts are each one's own.
-    return dataclasses.replace(runs[0], **_totals(runs))
+    return dataclasses.replace(runs[0], **_totals(runs), owner=chosen)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ridgeline.errors import BadInput
 
-__all__ = ["Requests", "closed_loop_requests"]
+__all__ = ["Requests", "block_chains", "closed_loop_requests"]
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
@@ -30,6 +30,8 @@ class Requests:
         blocks: hashes of the prompt's blocks, equal where prefixes are equal, one array a
             request; None: not known.
         block_tokens: tokens of a hashed block.
+        first: when another pool made the first token; it sent the prompt's keys and values along,
+            which are here on arrival [s]. None: prompts are read here.
     """
 
     arrival: Floats
@@ -39,10 +41,11 @@ class Requests:
     priority: Floats | None = None
     blocks: tuple[Ints, ...] | None = None
     block_tokens: int = 0
+    first: Floats | None = None
 
     def __post_init__(self) -> None:
         count = len(self.arrival)
-        for name in ("prompt", "output", "cached", "priority", "blocks"):
+        for name in ("prompt", "output", "cached", "priority", "blocks", "first"):
             column = getattr(self, name)
             if column is not None and len(column) != count:
                 raise BadInput(f"{count} arrivals and {len(column)} values of {name}")
@@ -72,7 +75,8 @@ class Requests:
         return Requests(self.arrival[which], self.prompt[which], self.output[which],
                         None if self.cached is None else self.cached[which],
                         None if self.priority is None else self.priority[which],
-                        blocks, self.block_tokens)
+                        blocks, self.block_tokens,
+                        None if self.first is None else self.first[which])
 
 
 def _refuse(wrong: Any, column: Any, what: str, accepted: str) -> None:
@@ -80,6 +84,24 @@ def _refuse(wrong: Any, column: Any, what: str, accepted: str) -> None:
         first = int(np.argmax(wrong))
         raise BadInput(f"request {first} {what} {column[first]}: {accepted}"
                        + (f" ({int(np.sum(wrong)):,} such requests)" if np.sum(wrong) > 1 else ""))
+
+
+def block_chains(requests: Requests) -> tuple[Ints, int, int]:
+    """Each request's full blocks as numbers: starts and then blocks, tokens of one, how many.
+
+    Raises:
+        BadInput: the requests carry no hashes.
+    """
+    if requests.blocks is None or requests.block_tokens < 1:
+        raise BadInput("a prefix cache needs a trace that carries block hashes")
+    full = [blocks[: prompt // requests.block_tokens] for blocks, prompt in
+            zip(requests.blocks, requests.prompt.tolist(), strict=True)]
+    hashes, numbers = np.unique(np.concatenate([np.zeros(0, np.int64), *full]),
+                                return_inverse=True)
+    lengths = np.array([len(blocks) for blocks in full], np.int64)
+    starts = np.concatenate([[0], np.cumsum(lengths)]) + len(full) + 1
+    return (np.concatenate([starts, numbers]).astype(np.int64), requests.block_tokens,
+            len(hashes))
 
 
 def closed_loop_requests(prompt: Any, output: Any) -> Requests:

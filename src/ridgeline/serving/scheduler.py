@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ridgeline.errors import BadInput, UnknownName
 from ridgeline.serving.closed_loop import Policy
+from ridgeline.serving.rules import PrefixCache, Speculation, Swap
 
 __all__ = ["ORDERS", "SCHEDULERS", "Scheduler", "named_scheduler"]
 
@@ -37,6 +38,12 @@ class Scheduler:
         interval: steps begin at multiples of this [s]; 0: as soon as the last one is done.
         prompt_factor: on the time of steps that read prompts, as engines show beside the table's
             decode steps (see step_factors).
+        most_waiting: requests that may wait; those that find so many are turned away. None: any
+            number.
+        speculation: drafts a step; None: none.
+        swap: room for preempted sequences on the host; None: they start over.
+        prefix_cache: reuse of prefixes by their blocks' hashes; None: none.
+        seed: of the drafts accepted.
     """
 
     token_budget: int = 8192
@@ -49,6 +56,11 @@ class Scheduler:
     reserve: float | None = None
     interval: float = 0.0
     prompt_factor: float = 1.0
+    most_waiting: int | None = None
+    speculation: Speculation | None = None
+    swap: Swap | None = None
+    prefix_cache: PrefixCache | None = None
+    seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("token_budget", "max_num_seqs", "block_size"):
@@ -70,6 +82,23 @@ class Scheduler:
             raise BadInput(f"interval must be zero or more seconds, not {self.interval:g}")
         if not (math.isfinite(self.prompt_factor) and self.prompt_factor > 0):
             raise BadInput(f"prompt_factor must be positive, not {self.prompt_factor:g}")
+        if self.most_waiting is not None and self.most_waiting < 1:
+            raise BadInput(f"most_waiting must be at least 1, not {self.most_waiting}")
+        if self.static and (self.speculation or self.prefix_cache):
+            raise BadInput("static batching goes with neither speculation nor a prefix cache")
+        if self.prompts == "mixed" and self.token_budget <= self.drafts:
+            raise BadInput(f"a budget of {self.token_budget} tokens a step has no room for "
+                           f"{self.drafts} drafts")
+
+    @property
+    def drafts(self) -> int:
+        """Tokens drafted for each sequence and step."""
+        return self.speculation.drafts if self.speculation else 0
+
+    @property
+    def by_key(self) -> bool:
+        """Whether waiting requests are kept in an ordered queue."""
+        return self.order != "fcfs" or self.most_waiting is not None
 
     @classmethod
     def of_policy(cls, policy: Policy, *, block_size: int = 1) -> Scheduler:
@@ -84,7 +113,7 @@ class Scheduler:
     def sequences(self) -> int:
         """Sequences that can run at once: no more than a step has tokens when steps are mixed."""
         if self.prompts == "mixed":
-            return min(self.max_num_seqs, self.token_budget)
+            return min(self.max_num_seqs, self.token_budget // (1 + self.drafts))
         return self.max_num_seqs
 
     def holds(self, prompt: int, output: int) -> bool:

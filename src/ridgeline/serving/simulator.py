@@ -16,7 +16,8 @@ import numpy as np
 
 from ridgeline.errors import BadInput
 from ridgeline.serving import layout as at
-from ridgeline.serving.requests import Requests
+from ridgeline.serving.requests import Requests, block_chains
+from ridgeline.serving.rules import PrefixCache
 from ridgeline.serving.scheduler import Scheduler
 from ridgeline.serving.step_arrays import StepArrays, flatten_table
 from ridgeline.timing.step_table import StepTable
@@ -47,6 +48,12 @@ class Run:
         mean_batch: mean decoding sequences while busy.
         mean_blocks: mean KV blocks used while busy.
         leaked_blocks: blocks not given back at the end: 0, or the accounting is wrong.
+        rejected: requests turned away because too many waited.
+        swapped: preemptions that moved to the host.
+        verified: steps of decoding sequences that verified drafts.
+        asked_tokens, found_tokens, loaded_tokens: with a prefix cache, of the prompts admitted:
+            all, those found, and of these the ones loaded from a lower tier.
+        owner: replica of each request; None with one replica.
     """
 
     arrival: Array
@@ -67,10 +74,17 @@ class Run:
     mean_batch: float
     mean_blocks: float
     leaked_blocks: int
+    rejected: int = 0
+    swapped: int = 0
+    verified: int = 0
+    asked_tokens: int = 0
+    found_tokens: int = 0
+    loaded_tokens: int = 0
+    owner: Any = None
 
     @property
     def served(self) -> Any:
-        """Mask of the requests that were not refused."""
+        """Mask of the requests that were neither refused nor turned away."""
         return self.start >= 0
 
     @property
@@ -105,8 +119,8 @@ class Run:
 class Replica:
     """The flat state of one replica, to be advanced by the loop."""
 
-    def __init__(self, arrays: StepArrays, scheduler: Scheduler, requests: int) -> None:
-        seats = min(scheduler.sequences, max(requests, 1))
+    def __init__(self, arrays: StepArrays, scheduler: Scheduler, requests: Requests) -> None:
+        seats = min(scheduler.sequences, max(len(requests), 1))
         self.n = np.zeros(at.PHASE + scheduler.block_size, np.int64)
         self.x = np.zeros(at.CLOCKS)
         self.slot = np.full(seats * (at.SLOT + 2), -1, np.int64)
@@ -116,6 +130,27 @@ class Replica:
         self._set_limits(arrays)
         after = self.slot[: seats * at.SLOT].reshape(seats, at.SLOT)[:, at.AFTER]
         after[:-1] = np.arange(1, seats)
+        if scheduler.prefix_cache:
+            self._add_cache(scheduler.prefix_cache, requests)
+
+    def _add_cache(self, cache: PrefixCache, requests: Requests) -> None:
+        """Room for the prefix cache behind the sequences (see layout)."""
+        chains, hashed, blocks = block_chains(requests)
+        if hashed % self.scheduler.block_size:
+            raise BadInput(f"the trace hashes blocks of {hashed} tokens, which KV blocks of "
+                           f"{self.scheduler.block_size} tokens do not divide")
+        n, x, block = self.n, self.x, self.scheduler.block_size
+        n[at.CACHE_AT], n[at.HASHED], n[at.UNIT] = len(self.slot), hashed, hashed // block
+        tiers = np.full((at.TIERS, at.TIER), -1, np.int64)
+        tiers[:, at.KEEPS] = 0
+        tiers[:, at.ROOM] = (0, cache.host_tokens // hashed, cache.disk_tokens // hashed)
+        entries = np.full((blocks, at.ENTRY), -1, np.int64)
+        entries[:, at.USERS] = 0
+        n[at.CHAIN_AT] = len(self.slot) + tiers.size + entries.size
+        chains[: len(requests) + 1] += n[at.CHAIN_AT]
+        self.slot = np.concatenate([self.slot, tiers.ravel(), entries.ravel(), chains])
+        x[at.HOST_SECONDS] = cache.host_seconds * hashed
+        x[at.DISK_SECONDS] = cache.disk_seconds * hashed
 
     def _set_limits(self, arrays: StepArrays) -> None:
         rules, n, x = self.scheduler, self.n, self.x
@@ -125,7 +160,13 @@ class Replica:
         n[at.BLOCK], n[at.SEQS], n[at.BUDGET] = rules.block_size, self.seats, rules.token_budget
         n[[at.HEAD, at.TAIL, at.LAST, at.PARTIAL, at.STACK]] = -1
         n[at.MIXED], n[at.STATIC] = rules.prompts == "mixed", rules.static
-        n[at.BY_KEY] = rules.order != "fcfs"
+        n[at.BY_KEY], n[at.LIMIT] = rules.by_key, rules.most_waiting or 0
+        n[at.DRAFTS], n[at.SEED] = rules.drafts, rules.seed % 2**31
+        if rules.speculation:
+            x[at.DRAFT_COST] = rules.speculation.draft_cost
+        if rules.swap:
+            n[at.HOST_FREE] = rules.swap.tokens // rules.block_size
+            x[at.SWAP] = rules.swap.seconds_per_token * rules.block_size
         n[at.JOIN_AT], n[at.HEAP_AT] = self.seats * at.SLOT, self.seats * (at.SLOT + 1)
         n[at.SAMPLE_ROOM] = _SAMPLES
         x[at.UNTIL], x[at.INTERVAL] = at.NEVER, rules.interval
@@ -159,8 +200,10 @@ def simulate_replica(table: StepTable, requests: Requests, scheduler: Scheduler,
     """
     if concurrency is not None and concurrency < 1:
         raise BadInput(f"concurrency must be at least 1, not {concurrency}")
+    if concurrency is not None and scheduler.most_waiting is not None:
+        raise BadInput("a closed loop sends a request when one is done; nobody can be turned away")
     arrays = flatten_table(table, scheduler)
-    replica = Replica(arrays, scheduler, len(requests))
+    replica = Replica(arrays, scheduler, requests)
     fitting = fits_cache(requests, scheduler)
     if not fitting.any():
         raise BadInput(f"no request fits into the KV cache of {scheduler.kv_blocks:,} blocks of "
@@ -188,10 +231,13 @@ def request_arrays(requests: Requests) -> tuple[Any, Array]:
     job = np.zeros((count, at.JOB), np.int32)
     job[:, at.PROMPT], job[:, at.OUTPUT] = requests.prompt, requests.output
     job[:, at.LINK] = -1
-    if requests.cached is not None:
-        job[:, at.HIT] = np.clip(requests.cached, 0, requests.prompt - 1)
     when = np.full((count, at.WHEN), -1.0)
     when[:, at.ARRIVAL] = requests.arrival
+    if requests.cached is not None:
+        job[:, at.HIT] = np.clip(requests.cached, 0, requests.prompt - 1)
+    if requests.first is not None:
+        job[:, at.MADE], job[:, at.KEPT] = 1, requests.prompt
+        when[:, at.FIRST] = when[:, at.END] = requests.first
     return job.ravel(), when.ravel()
 
 
@@ -216,8 +262,10 @@ def enqueue(n: Any, job: Any, when: Array, order: Any, concurrency: int | None) 
 
 def keys_of(requests: Requests, scheduler: Scheduler) -> tuple[Array, Any]:
     """What orders the queue, and room for it; empty when first come is first served."""
-    if scheduler.order == "fcfs":
+    if not scheduler.by_key:
         return np.zeros(1), np.zeros(1, np.int32)
+    if scheduler.order == "fcfs":       # all alike: by number
+        return np.zeros(len(requests)), np.zeros(len(requests), np.int32)
     if scheduler.order == "priority":
         if requests.priority is None:
             raise BadInput("the order is 'priority' and the requests carry no priority")
@@ -257,4 +305,7 @@ def collect(replica: Replica, requests: Requests, job: Any, when: Array) -> Run:
         prompt_tokens=int(n[at.PROMPT_TOKENS]), output_tokens=int(n[at.OUTPUT_TOKENS]),
         mean_batch=float(x[at.SEQUENCE_SECONDS]) / busy,
         mean_blocks=float(x[at.BLOCK_SECONDS]) / busy,
-        leaked_blocks=int(n[at.TOTAL] - n[at.FREE]))
+        leaked_blocks=int(n[at.TOTAL] - n[at.FREE]), rejected=int(n[at.REJECTED]),
+        swapped=int(n[at.SWAPPED]), verified=int(n[at.VERIFIED]),
+        asked_tokens=int(n[at.ASKED]), found_tokens=int(n[at.FOUND]),
+        loaded_tokens=int(n[at.LOADED]))

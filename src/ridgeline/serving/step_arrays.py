@@ -39,9 +39,10 @@ def flatten_table(table: StepTable, scheduler: Scheduler) -> StepArrays:
         scheduler: how many tokens and sequences a step can have.
     """
     rows = np.arange(scheduler.sequences + 1, dtype=float)
-    most = max(scheduler.token_budget, scheduler.sequences)
+    verified = scheduler.sequences * (1 + scheduler.drafts)
+    most = max(scheduler.token_budget, verified)
     tokens = table.fixed + table.tokens.at(np.arange(most + 1, dtype=float))
-    logits = table.logits.at(rows)
+    logits = table.logits.at(np.arange(most + 1, dtype=float))
     logits[0] = 0.0
     contexts = np.asarray(table.decode.y, float)
     grid = np.broadcast_to(rows[:, None], (len(rows), len(contexts)))
@@ -51,8 +52,11 @@ def flatten_table(table: StepTable, scheduler: Scheduler) -> StepArrays:
         past, prompts = np.array([0.0, 1.0]), np.repeat(prompts, 2, axis=1)
     parts = [tokens, logits, decode.ravel(), contexts, np.asarray(table.prefill.x, float), past,
              prompts.ravel()]
+    if scheduler.speculation:
+        parts.append(scheduler.speculation.chances)
     starts = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
-    places = zip((at.LOGIT_AT, at.DECODE_AT, at.CONTEXT_AT, at.CHUNK_AT, at.PAST_AT, at.PROMPT_AT),
-                 (int(start) for start in starts[1:7]), strict=True)
+    places = zip((at.LOGIT_AT, at.DECODE_AT, at.CONTEXT_AT, at.CHUNK_AT, at.PAST_AT, at.PROMPT_AT,
+                  at.ACCEPT_AT),
+                 (int(start) for start in starts[1:8]), strict=True)
     sizes = ((at.CONTEXTS, len(contexts)), (at.CHUNKS, len(parts[4])), (at.PASTS, len(past)))
     return StepArrays(np.ascontiguousarray(np.concatenate(parts)), (*places, *sizes))

@@ -185,6 +185,8 @@ def _predicted(pool: Pool, sizes: Sizes, load: Load) -> Yield:
         resolved = _replica(sizes.name, pool.chip.name, chips, load)
         if resolved is None:
             continue
+        if not resolved.architecture.causal:
+            raise BadInput(f"{sizes.name} generates nothing; a fleet counts generated tokens")
         tried += 1
         found = _rates(resolved, load)
         per_chip = _requests(found[0], found[1], load) / chips if found else 0.0

@@ -4,11 +4,21 @@
     ridgeline.estimate("Llama-3.1-70B", "8xH100-SXM", prompt=4000, output=1000, concurrency=32)
 """
 
-from ridgeline.api import capacity, estimate, fit, roofline, roofline_matmul, simulate
+from ridgeline.api import (
+    capacity,
+    estimate,
+    fit,
+    retrieve,
+    roofline,
+    roofline_matmul,
+    simulate,
+    think,
+)
 from ridgeline.errors import BadInput, Infeasible, MissingExtra, RidgelineError, UnknownName
 from ridgeline.scenario import Scenario
 
 __version__ = "0.1.0"
 
 __all__ = ["BadInput", "Infeasible", "MissingExtra", "RidgelineError", "Scenario", "UnknownName",
-           "__version__", "capacity", "estimate", "fit", "roofline", "roofline_matmul", "simulate"]
+           "__version__", "capacity", "estimate", "fit", "retrieve", "roofline", "roofline_matmul",
+           "simulate", "think"]

@@ -9,7 +9,8 @@ from ridgeline.scenario import Scenario
 if TYPE_CHECKING:
     from ridgeline.questions.answer import Answer
 
-__all__ = ["capacity", "estimate", "fit", "roofline", "roofline_matmul", "simulate"]
+__all__ = ["capacity", "estimate", "fit", "retrieve", "roofline", "roofline_matmul", "simulate",
+           "think"]
 
 
 def estimate(model: str, on: str, *, ideal: bool = False, **fields: Any) -> Answer:
@@ -165,6 +166,57 @@ def _loaded(model: str, on: str, fields: dict[str, Any]) -> tuple[Scenario, Any]
     names = {f.name for f in dataclasses.fields(Asked)}
     asked = Asked(**{k: v for k, v in fields.items() if k in names})
     return _scenario(model, on, {k: v for k, v in fields.items() if k not in names}), asked
+
+
+def retrieve(docs: float | str, *, on: str | None = None, **fields: Any) -> Answer:
+    """Retrieval around a model: index, search, encoders, and the whole request.
+
+    Args:
+        docs: vectors stored, such as 1e7 or "10M".
+        on: the model's machine, when a model reads the passages.
+        **fields: any other field of `questions.retrieve.RetrieveAsk`: `dim=768, index="ivf",
+            nprobe=32, queries="50/s", embedder="bge-large", reranker="bge-reranker-v2-m3",
+            model="Llama-3.1-70B"`.
+
+    Returns:
+        an Answer with `index_bytes`, `search_s`, `searches_per_s`, `recall_at_10`, `total_s`.
+
+    Raises:
+        BadInput: impossible sizes, settings, rates or names.
+        Infeasible: an index or a model that does not fit.
+
+    >>> retrieve("10M", dim=768, index="flat").value("index_bytes") / 1e9
+    30.72
+    """
+    from ridgeline.questions.retrieve import RetrieveAsk
+    from ridgeline.questions.retrieve import retrieve as ask
+
+    return ask(RetrieveAsk.from_fields({"docs": docs, "machine": on, **fields}))
+
+
+def think(model: str | None = None, on: str | None = None, **fields: Any) -> Answer:
+    """Whether thinking longer pays: FLOP, latency, memory, dollars and coverage.
+
+    Args:
+        model, on: what thinks, on what; left out with `results` or `routes` alone.
+        **fields: any other field of `questions.think.ThinkAsk`: `strategy="best-of-n",
+            samples=16, tokens=2000, success_rate=0.2, against="Llama-3.1-70B",
+            results="samples.jsonl", routes="0.8:1,0.2:16"`.
+
+    Returns:
+        an Answer with `flop`, `latency_s`, `kv_bytes`, `usd`, `coverage`, or `pass_at_1`, ...
+
+    Raises:
+        BadInput: impossible numbers, names, files or combinations.
+        Infeasible: a model or its chains do not fit.
+
+    >>> think(routes="0.8:1,0.2:16").value("mean_cost")
+    4.0
+    """
+    from ridgeline.questions.think import ThinkAsk
+    from ridgeline.questions.think import think as ask
+
+    return ask(ThinkAsk.from_fields({"model": model, "machine": on, **fields}))
 
 
 def _scenario(model: str, on: str, fields: dict[str, Any]) -> Scenario:

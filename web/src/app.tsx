@@ -5,7 +5,7 @@ import { world as load } from "./api";
 import { Lists, ScenarioBar } from "./controls";
 import { Meanings, Opening, Sheet } from "./numbers";
 import type { Opened } from "./numbers";
-import { Panel, usesScenario } from "./panel";
+import { Panel, share, usesScenario } from "./panel";
 import { START, useAddress, write } from "./state";
 import type { State } from "./state";
 import type { Answer, Field, Fields, World } from "./types";
@@ -35,8 +35,12 @@ function Explorer({ world }: { world: World }) {
   useEffect(() => {
     document.title = `${view.title} - Ridgeline`;
   }, [view.title]);
-  const fields = useMemo(() => scenarioFields(world), [world]);
-  const withScenario = asked === "frontier" || usesScenario(asked ? world.questions[asked] : undefined);
+  const fields = useMemo(() => {
+    const found = scenarioFields(world);
+    share(found);
+    return found;
+  }, [world]);
+  const withScenario = asked === "frontier" || usesScenario(asked ?? "", asked ? world.questions[asked] : undefined);
   const setA = (name: string, value: string) => change({ a: { ...state.a, [name]: value } });
   const setB = (name: string, value: string) => change({ b: { ...state.b, [name]: value } });
   return (

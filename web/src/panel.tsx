@@ -14,28 +14,47 @@ export const EXAMPLES: Record<string, Fields> = {
   fit_training: { machine: "8xH100-SXM", zero: "3", tp: "1" },
   scale: { compute: "8.4e23" },
   matmul: { d_in: "8192", d_out: "28672" },
-  simulate: { rate: "2", ttft: "2", tpot: "0.05" },
+  simulate: { rate: "1", ttft: "5", tpot: "0.05" },
+  capacity: { tpot: "0.05", requests: "500", precision: "0.05" },
+  plan: { on: "16xH100-SXM, 16xH200, 8xB200", ttft: "2", tpot: "0.03" },
+  diagnose: { tpot: "0.04" },
+  infer_price: { input_usd: "3", output_usd: "15", cached_usd: "0.3", on: "H100-SXM", active_params: "100B" },
+  retrieve: { docs: "10M", dim: "1024", index: "hnsw" },
+  fleet: { fleet: "100000xH100-SXM, 20000xB200-SXM" },
+  check: { claim: "100k tok/s prefill of Llama-3-70B on 8xH100 in bf16" },
+  exercise: { name: "3" },
 };
 // Fields that a question keeps for itself although the scenario has them.
 const OWN: Record<string, string[]> = {
-  train: ["machine"], fit_training: ["machine", "tp", "pp", "dp"],
+  train: ["machine", "tp", "pp", "dp", "cp", "ep", "zero", "recompute", "optimizer", "seq", "micro_batch"],
+  fit_training: ["machine", "tp", "pp", "dp", "ep", "zero", "recompute", "optimizer", "seq", "micro_batch",
+    "adapter_rank", "microbatches"],
+  check: ["model", "machine", "weights", "prompt", "context"],
+  exercise: ["machine"],
 };
-const HIDDEN = new Set(["advice"]);
+const HIDDEN = new Set(["advice", "explain", "skip_bad", "sort"]);
+
+// Names that the shared scenario gives to every question that takes them.
+const shared = new Set<string>();
+
+export function share(fields: Field[]): void {
+  fields.forEach((f) => shared.add(f.name));
+}
 
 export function ownFields(name: string, question: Question): Field[] {
   const kept = OWN[name] ?? [];
-  return question.fields.filter((f) => !HIDDEN.has(f.name)
-    && (kept.includes(f.name) || (!f.section && !["model", "machine"].includes(f.name))));
+  return question.fields.filter((f) => !HIDDEN.has(f.name) && (kept.includes(f.name) || !shared.has(f.name)));
 }
 
 export function valuesFor(name: string, question: Question, scenario: Fields, own: Fields): Fields {
   const mine = new Set(ownFields(name, question).map((f) => f.name));
-  const shared = Object.fromEntries(Object.entries(scenario).filter(([k]) => !mine.has(k)));
-  return { ...shared, ...EXAMPLES[name], ...own };
+  const given = Object.fromEntries(Object.entries(scenario).filter(([k]) => !mine.has(k)));
+  return { ...given, ...EXAMPLES[name], ...own };
 }
 
-export function usesScenario(question: Question | undefined): boolean {
-  return !!question?.fields.some((f) => f.name === "model");
+export function usesScenario(name: string, question: Question | undefined): boolean {
+  const kept = OWN[name] ?? [];
+  return !!question?.fields.some((f) => (f.name === "model" || f.name === "machine") && !kept.includes(f.name));
 }
 
 export interface PanelProps {
@@ -72,14 +91,16 @@ export function Panel(props: PanelProps) {
         </div>
       )}
       <Answers {...props} question={question} values={valuesFor(name, question, a, own)}
-               second={b && usesScenario(question) ? valuesFor(name, question, b, own) : null} />
+               second={b && usesScenario(name, question) ? valuesFor(name, question, b, own) : null} />
     </section>
   );
 }
 
-const FRONT = new Set(["ideal", "rate", "requests", "trace", "seeds", "replicas", "ttft", "tpot",
-  "compute", "params", "tokens", "law", "inference_tokens", "batch_tokens", "seq", "claim", "topic",
-  "provider", "machines", "chips", "kind", "precision", "search"]);
+const FRONT = new Set(["ideal", "rate", "requests", "trace", "seeds", "ttft", "tpot", "compute",
+  "params", "tokens", "law", "inference_tokens", "batch_tokens", "seq", "claim", "on", "minimize", "users",
+  "budget", "precision", "search", "utilisation", "usd_per_hour", "speed", "docs", "dim", "index",
+  "compression", "queries", "embedder", "fleet", "until", "pue", "watts", "grams_per_kwh", "find",
+  "output_rate", "name", "given", "answer", "part", "names", "years"]);
 
 type AnswersProps = PanelProps & { question: Question; values: Fields; second: Fields | null };
 

@@ -7,6 +7,7 @@ ended by ending the process, and a new one takes its place.
 from __future__ import annotations
 
 import contextlib
+import errno
 import multiprocessing
 import os
 import queue
@@ -17,8 +18,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ridgeline
 from ridgeline.http.work import Reply, refusal
 
 if TYPE_CHECKING:
@@ -164,9 +167,10 @@ def _serve(pipe: Connection, memory: int | None, empty: str) -> None:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     os.chdir(empty)                                   # no name can mean a file of the server's
+    _keep_within(empty)
     last = 0.0
 
-    def tell(done: float, total: float | None = None, text: str = "") -> None:
+    def tell(done: float, total: float, text: str = "") -> None:
         nonlocal last
         if time.monotonic() - last > _PAUSE:
             last = time.monotonic()
@@ -177,3 +181,22 @@ def _serve(pipe: Connection, memory: int | None, empty: str) -> None:
             name, body, extras = pipe.recv()
             reply = answer(name, body, extras, tell)
             pipe.send(("reply", (reply.status, reply.body)))
+
+
+def _keep_within(empty: str) -> None:
+    """Refuse to open files that no question needs, should a stranger's text ever name one."""
+    import sysconfig
+
+    own = os.environ.get("RIDGELINE_CATALOG", "").split(os.pathsep)
+    roots = tuple(str(Path(p).resolve()) for p in (
+        empty, sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), *own, *sys.path,
+        Path(ridgeline.__file__).parent, "/proc", "/sys", "/dev", "/usr", "/lib") if str(p))
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if event != "open" or not isinstance(arguments[0], (str, bytes)):
+            return
+        place = os.path.realpath(os.fsdecode(arguments[0]))
+        if not place.startswith(roots):
+            raise PermissionError(errno.EACCES, "this server reads no such file", place)
+
+    sys.addaudithook(watch)

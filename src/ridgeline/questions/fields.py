@@ -97,7 +97,7 @@ def fields_of(function: Callable[..., Any], sections: Sequence[str] = SECTIONS[:
     Raises:
         TypeError: a parameter of a type that no field can carry, or a name used twice.
     """
-    found = [f for f in _fields(function, sections) if f.name not in hidden]
+    found = list(_fields(function, sections, frozenset(hidden)))
     names = [f.name for f in found]
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
@@ -105,18 +105,19 @@ def fields_of(function: Callable[..., Any], sections: Sequence[str] = SECTIONS[:
     return tuple(found)
 
 
-def _fields(function: Callable[..., Any], sections: Sequence[str]) -> Iterator[Field]:
+def _fields(function: Callable[..., Any], sections: Sequence[str], hidden: frozenset[str]
+            ) -> Iterator[Field]:
     hints, texts = _hints(function), described(function)
     for parameter in inspect.signature(function).parameters.values():
-        if parameter.name == "progress":                # a callback, not an input
+        if parameter.name in hidden or parameter.name == "progress":   # a callback, no input
             continue
         kind = _record(hints[parameter.name])
-        if kind is Scenario:
-            yield from _scenario_fields(parameter.name, sections)
-        elif kind is not None:
+        if kind is not None:
             start = parameter.default
-            yield from _record_fields(kind, (parameter.name,),
-                                      start if dataclasses.is_dataclass(start) else None)
+            read = _Reading(tuple(sections), hidden)
+            found = read.record(kind, (parameter.name,),
+                                start if dataclasses.is_dataclass(start) else None)
+            yield from found if start is not None else map(_voluntary, found)
         else:
             absent = parameter.default is parameter.empty
             yield _field(parameter.name, hints[parameter.name], texts,
@@ -127,7 +128,8 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     """Types of the parameters; that of the result may be one that only type checkers import."""
     known = getattr(inspect.unwrap(function), "__globals__", {})
     return {p.name: eval(p.annotation, known) if isinstance(p.annotation, str) else p.annotation
-            for p in inspect.signature(function).parameters.values() if p.name != "progress"}
+            for p in inspect.signature(function).parameters.values()
+            if p.name != "progress" and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
 
 
 def _record(hint: Any) -> Any:
@@ -136,40 +138,60 @@ def _record(hint: Any) -> Any:
     return kinds[0] if len(kinds) == 1 and dataclasses.is_dataclass(kinds[0]) else None
 
 
-def _scenario_fields(name: str, sections: Sequence[str]) -> Iterator[Field]:
-    yield Field("model", "text", required=True, path=(name,),
-                text="Model by name, such as Llama-3.1-70B.")
-    yield Field("machine", "text", required=True, path=(name,),
-                text="Machine, such as 8xH100-SXM or 2x8xB200.")
-    hints = typing.get_type_hints(Scenario)
-    for section in sections:
-        for field in _record_fields(hints[section], (name, section), None):
-            default = None if field.name == "tp" else field.default
-            yield dataclasses.replace(field, section=section, default=default)
+def _voluntary(field: Field) -> Field:
+    """A field of a record that may be left out altogether."""
+    return dataclasses.replace(field, required=False)
 
 
-def _record_fields(kind: Any, path: tuple[str, ...], start: Any) -> Iterator[Field]:
-    """Fields of a dataclass, those of dataclasses within it among them."""
-    hints, texts = typing.get_type_hints(kind), described(kind)
-    for part in dataclasses.fields(kind):
-        if not part.init:
-            continue
-        inner, default, absent = _record(hints[part.name]), part.default, False
-        if start is not None:
-            default = getattr(start, part.name)
-        elif part.default_factory is not dataclasses.MISSING:
-            default = part.default_factory()
-        elif default is dataclasses.MISSING:
-            default, absent = None, True
-        if inner is not None:
-            yield from _record_fields(inner, (*path, part.name), default)
-        else:
-            yield _field(part.name, hints[part.name], texts, default, absent, path)
+@dataclass(frozen=True)
+class _Reading:
+    """How the fields of a record are listed: a scenario's sections, and names to leave out."""
+
+    sections: tuple[str, ...]
+    hidden: frozenset[str]
+
+    def record(self, kind: Any, path: tuple[str, ...], start: Any) -> Iterator[Field]:
+        """Fields of a dataclass, those of dataclasses within it among them."""
+        if kind is Scenario:
+            yield from self._scenario(path)
+            return
+        hints, texts = typing.get_type_hints(kind), described(kind)
+        for part in dataclasses.fields(kind):
+            if part.name in self.hidden or not part.init:
+                continue
+            inner, (default, absent) = _record(hints[part.name]), _default(part, start)
+            if inner is None:
+                yield _field(part.name, hints[part.name], texts, default, absent, path)
+            else:
+                found = self.record(inner, (*path, part.name), default)
+                yield from found if absent or default is not None else map(_voluntary, found)
+
+    def _scenario(self, path: tuple[str, ...]) -> Iterator[Field]:
+        yield Field("model", "text", required=True, path=path,
+                    text="Model by name, such as Llama-3.1-70B.")
+        yield Field("machine", "text", required=True, path=path,
+                    text="Machine, such as 8xH100-SXM or 2x8xB200.")
+        hints = typing.get_type_hints(Scenario)
+        for section in self.sections:
+            for field in self.record(hints[section], (*path, section), None):
+                default = None if field.name == "tp" else field.default
+                yield dataclasses.replace(field, section=section, default=default)
+
+
+def _default(part: Any, start: Any) -> tuple[Any, bool]:
+    """Default of a dataclass field, and whether there is none."""
+    if start is not None:
+        return getattr(start, part.name), False
+    if part.default_factory is not dataclasses.MISSING:
+        return part.default_factory(), False
+    return (None, True) if part.default is dataclasses.MISSING else (part.default, False)
 
 
 def _field(name: str, hint: Any, texts: Mapping[str, str], default: Any, required: bool,
            path: tuple[str, ...]) -> Field:
     kind, item, choices = _kind(name, hint)
+    if isinstance(default, float) and not math.isfinite(default):
+        default = None                                  # "no limit" is left out in JSON
     return Field(name, kind, default, required, texts.get(name, ""), item, choices, path)
 
 
@@ -189,6 +211,8 @@ def _kind(name: str, hint: Any) -> tuple[str, str, tuple[str, ...]]:
         kinds = [p[0] for p in parts]
         if set(kinds) == {"whole", "number"}:
             return "number", "", ()
+        if "text" in kinds and set(kinds) <= {"text", "whole", "number"}:
+            return "text", "", ()
         if len(parts) == 1 or {"list", "text"} == set(kinds):
             return next((p for p in parts if p[0] == "list"), parts[0])
     if hint in _KINDS:
@@ -242,14 +266,9 @@ def arguments(function: Callable[..., Any], fields: Sequence[Field],
     hints = _hints(function)
     out: dict[str, Any] = {}
     for name, parameter in inspect.signature(function).parameters.items():
-        if name == "progress":
-            continue
-        kind = _record(hints[name])
         parts = {path: part for path, part in given.items() if path[0] == name}
-        if kind is Scenario:
-            out[name] = Scenario.from_fields({k: v for part in parts.values()
-                                              for k, v in part.items()})
-        elif kind is not None:
+        kind = _record(hints[name]) if name in hints else None
+        if kind is not None:
             if parts or parameter.default is parameter.empty:
                 out[name] = _record_of(kind, (name,), parts, known, parameter.default)
         elif parts:
@@ -275,16 +294,22 @@ def _flat(body: Mapping[str, Any], known: Mapping[str, Field]) -> dict[str, Any]
 def _record_of(kind: Any, path: tuple[str, ...], parts: Mapping[tuple[str, ...], dict[str, Any]],
                known: Mapping[str, Field], start: Any) -> Any:
     """A dataclass of settings from the values given for it and for those within it."""
+    below = {p: part for p, part in parts.items() if p[:len(path)] == path}
+    if kind is Scenario:
+        return Scenario.from_fields({k: v for part in below.values() for k, v in part.items()})
     hints = typing.get_type_hints(kind)
     values = {n: _read(known[n], v) for n, v in parts.get(path, {}).items()}
     for part in dataclasses.fields(kind):
-        inner = _record(hints[part.name])
-        if inner is not None and any(p[:len(path) + 1] == (*path, part.name) for p in parts):
-            within = (part.default_factory() if part.default_factory is not dataclasses.MISSING
-                      else None)
-            values[part.name] = _record_of(inner, (*path, part.name), parts, known, within)
+        inner, place = _record(hints[part.name]), (*path, part.name)
+        if inner is not None and any(p[:len(place)] == place for p in below):
+            within, _ = _default(part, None)
+            values[part.name] = _record_of(inner, place, parts, known, within)
     if dataclasses.is_dataclass(start) and not isinstance(start, type):
         return dataclasses.replace(start, **values)
+    lacking = [f.name for f in dataclasses.fields(kind) if f.name not in values and f.init
+               and _default(f, None)[1]]
+    if lacking:
+        raise BadInput(f"give {' and '.join(lacking)} too, together with {', '.join(values)}")
     return kind(**values)
 
 
@@ -310,6 +335,8 @@ def _one(field: Field, kind: str, value: Any) -> Any:
             raise BadInput(f"{field.name} must be true or false, not {_seen(value)}")
         return found
     if kind == "text":
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            value = f"{value:.15g}"
         if not isinstance(value, str) or len(value) > _LONGEST_TEXT or "\0" in value:
             raise BadInput(f"{field.name} must be text of at most {_LONGEST_TEXT:,} characters, "
                            f"not {_seen(value)}")

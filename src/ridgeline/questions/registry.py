@@ -107,23 +107,44 @@ class Question:
 
 
 QUESTIONS: Mapping[str, Question] = {
-    "estimate": Question("How fast?", "estimate:estimate"),
     "fit": Question("Does it fit?", "fit:fit", ("fit:fit_figure",)),
-    "fit_training": Question("Does training fit?", "fit_training:fit_training", ("fit:fit_figure",),
-                             sections=SECTIONS, command="fit --training"),
+    "estimate": Question("How fast?", "estimate:estimate"),
     "roofline": Question("What bounds each op?", "roofline:roofline",
                          ("roofline:roofline_figure",)),
     "matmul": Question("At what batch is a matmul compute-bound?", "adapters:matmul",
                        ("adapters:matmul_figure",), command=None),
+    "plan": Question("Which chips, how many, split how?", "adapters:plan", ("plan:plan_figure",),
+                     hidden=("save",), limits={"finalists": 256}, slow=True),
     "simulate": Question("What do users wait?", "adapters:simulate",
                          ("adapters:simulate_figures",), slow=True,
                          limits={"requests": 1e6, "seeds": 50}),
+    "capacity": Question("How much load keeps the targets?", "capacity:capacity",
+                         ("capacity:load_figure",), slow=True,
+                         limits={"requests": 1e5, "seeds": 10}),
+    "diagnose": Question("Is a measured server as fast as it should be?", "diagnose:diagnose",
+                         command="check"),
     "train": Question("How long does a training run take?", "adapters:train",
                       flags={"batch_tokens": "batch", "usd_per_chip_hour": "price"},
                       hidden=("pue", "grams_per_kwh", "storage_bandwidth", "restart")),
+    "fit_training": Question("Does training fit?", "fit_training:fit_training", ("fit:fit_figure",),
+                             sections=SECTIONS, command="fit --training"),
     "scale": Question("How large a model, how much data?", "scale:scale", ("scale:scale_figure",)),
     "trends": Question("What is growing, how fast?", "trends:trends", ("trends:trends_figure",),
                        command=None),
+    "price": Question("What does a million tokens cost?", "price:price",
+                      ("adapters:price_figure",), hidden=("list_price", "today")),
+    "infer_price": Question("What does a price list give away?", "adapters:infer_price",
+                            command=None),
+    "cache": Question("Keep a cache, or compute it again?", "cache:cache",
+                      ("cache:cache_figure",), hidden=("today",),
+                      flags={"holds": "hold", "read_multiple": "read"}),
+    "energy": Question("How much energy?", "energy:energy"),
+    "retrieve": Question("How fast and how good is retrieval?", "retrieve:retrieve",
+                         ("adapters:retrieve_figure",)),
+    "fleet": Question("What can a fleet do?", "adapters:fleet", ("fleet:fleet_figure",),
+                      hidden=("today", "since")),
+    "check": Question("Is this claim possible?", "adapters:check", command=None),
+    "exercise": Question("Can you work it out?", "adapters:exercise", command=None),
 }
 
 
@@ -157,39 +178,55 @@ def only_names(question: Question, body: Mapping[str, Any]) -> None:
     """Refuse what a stranger may not ask for: files of this machine, and sizes beyond reason.
 
     Raises:
-        BadInput: a model or trace that is not a bundled name, or a number above its limit.
+        BadInput: a model or trace that is not a bundled name, a value that looks like a file, or
+            a number above its limit.
     """
     from ridgeline.serving.traces import BUNDLED
 
-    model, trace = body.get("model"), body.get("trace")
-    if isinstance(model, str):
-        _bundled_model(model)
+    for field in question.fields:
+        value = body.get(field.name)
+        for text in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(text, str) and field.kind in ("text", "list") and field.name != "claim":
+                _no_file(field.name, text)
+    if isinstance(body.get("model"), str) and not {"fleet", "claim"} & body.keys():
+        _bundled_model(body["model"])
+    trace = body.get("trace")
     if trace is not None and trace not in BUNDLED:
         raise UnknownName.among("trace", str(trace)[:80], BUNDLED,
                                 "Accepted: " + ", ".join(BUNDLED))
     for name, most in (question.limits or {}).items():
-        value = body.get(name)
-        if isinstance(value, str):
-            from ridgeline.quantity import parse_number
+        _at_most(name, body.get(name), most)
 
-            value = parse_number(value)
-        if isinstance(value, (int, float)) and value > most:
-            raise BadInput(f"{name} may be at most {most:,.0f} here, not {value:,.6g}; ask the "
-                           "command line for more")
+
+def _at_most(name: str, value: Any, most: float) -> None:
+    from ridgeline.quantity import parse_number
+
+    if isinstance(value, str):
+        value = parse_number(value)
+    if isinstance(value, (int, float)) and value > most:
+        raise BadInput(f"{name} may be at most {most:,.0f} here, not {value:,.6g}; ask the "
+                       "command line for more")
+
+
+_FILES = (".json", ".jsonl", ".gguf", ".safetensors", ".toml", ".csv", ".parquet", ".gz", ".xz")
+
+
+def _no_file(name: str, text: str) -> None:
+    """Refuse a text that names a file."""
+    if (text.startswith((".", "/", "~")) or ".." in text or "\\" in text or "\0" in text
+            or "://" in text or text.count("/") > 1 and "," not in text
+            or text.strip().lower().endswith(_FILES)):
+        raise BadInput(f"{name} must be a name here, not a file: {text[:80]!r}")
 
 
 def _bundled_model(name: str) -> None:
-    """Refuse a model that is a path, or no bundled name."""
+    """Refuse a model that is no bundled name."""
     from ridgeline.model.load import bundled_models, find_bundled
 
-    path_like = (name.startswith((".", "/", "~", "\\")) or ".." in name or name.count("/") > 1
-                 or "\\" in name or "\0" in name
-                 or name.lower().endswith((".json", ".gguf", ".safetensors")))
-    if path_like or len(name) > 200:
-        raise BadInput(f"model must be a bundled name here, not a file: {name[:80]!r}")
-    if find_bundled(name) is None:
+    if len(name) > 200 or find_bundled(name) is None:
         names = [n.split("/", 1)[-1] for n in bundled_models()]
-        raise UnknownName.among("model", name, names, "List them with `ridgeline catalog models`.")
+        raise UnknownName.among("model", name[:80], names,
+                                "List them with `ridgeline catalog models`.")
 
 
 def _load(place: str) -> Callable[..., Any]:
@@ -209,8 +246,7 @@ _LISTS: Mapping[str, str | tuple[str, ...]] = {
     "recompute": ("none", "selective", "full", "reversible"),
     "router": "ridgeline.serving.replicas:ROUTERS", "order": ("fcfs", "shortest"),
     "scheduler": "ridgeline.serving.scheduler:SCHEDULERS",
-    "schedule": "ridgeline.training.layout:SCHEDULES", "trace": "ridgeline.serving.traces:BUNDLED",
-}
+    "schedule": "ridgeline.training.layout:SCHEDULES", "trace": "ridgeline.serving.traces:BUNDLED"}
 
 
 def _choices(field: Field) -> tuple[str, ...]:

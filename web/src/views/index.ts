@@ -13,9 +13,9 @@ export const VIEWS: View[] = [
   { id: "frontier", title: "Frontier", asks: ["frontier", "plan"] },
   { id: "requests", title: "Requests", asks: ["simulate", "capacity"] },
   { id: "training", title: "Training", asks: ["train", "fit_training", "scale", "trends"] },
-  { id: "money", title: "Money", asks: ["price", "cache", "energy"] },
+  { id: "money", title: "Money", asks: ["price", "cache", "energy", "infer_price"] },
   { id: "retrieve", title: "Retrieve", asks: ["retrieve"] },
   { id: "fleet", title: "Fleet", asks: ["fleet", "demand", "rack"] },
-  { id: "check", title: "Check a claim", asks: ["check"] },
+  { id: "check", title: "Check a claim", asks: ["check", "diagnose"] },
   { id: "exercises", title: "Exercises", asks: ["exercise"] },
 ];

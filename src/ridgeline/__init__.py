@@ -5,9 +5,19 @@
 """
 
 from ridgeline.api import (
+    cache,
     capacity,
+    check,
+    demand,
+    energy,
     estimate,
+    exercise,
     fit,
+    fleet,
+    infer_price,
+    plan,
+    price,
+    rack,
     retrieve,
     roofline,
     roofline_matmul,
@@ -20,5 +30,6 @@ from ridgeline.scenario import Scenario
 __version__ = "0.1.0"
 
 __all__ = ["BadInput", "Infeasible", "MissingExtra", "RidgelineError", "Scenario", "UnknownName",
-           "__version__", "capacity", "estimate", "fit", "retrieve", "roofline", "roofline_matmul",
-           "simulate", "think"]
+           "__version__", "cache", "capacity", "check", "demand", "energy", "estimate", "exercise",
+           "fit", "fleet", "infer_price", "plan", "price", "rack", "retrieve", "roofline",
+           "roofline_matmul", "simulate", "think"]

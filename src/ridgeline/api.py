@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ridgeline.errors import BadInput
 from ridgeline.scenario import Scenario
 
 if TYPE_CHECKING:
     from ridgeline.questions.answer import Answer
 
-__all__ = ["capacity", "estimate", "fit", "retrieve", "roofline", "roofline_matmul", "simulate",
-           "think"]
+__all__ = ["cache", "capacity", "check", "demand", "energy", "estimate", "exercise", "fit",
+           "fleet", "infer_price", "plan", "price", "rack", "retrieve", "roofline",
+           "roofline_matmul", "simulate", "think"]
 
 
 def estimate(model: str, on: str, *, ideal: bool = False, **fields: Any) -> Answer:
@@ -61,6 +63,34 @@ def fit(model: str, on: str, *, training: bool = False, **fields: Any) -> Answer
     else:
         from ridgeline.questions.fit import fit as ask
     return ask(_scenario(model, on, fields))
+
+
+def plan(model: str, on: str | tuple[str, ...] = (), **fields: Any) -> Answer:
+    """The best deployment of a model under targets and a budget, of every valid one.
+
+    Args:
+        model: as in `estimate`.
+        on: one machine on offer or several; none: the whole catalog.
+        **fields: any other field of `questions.plan_ask.PlanAsk`: `prompt=4000, output=1000,
+            ttft=1.0, tpot=0.03, rate=50.0, budget=40.0, minimize="cost", formats=("bf16", "fp8")`.
+
+    Returns:
+        an Answer with the best row's numbers; `to_dict()["answer"]` also has `best`, `frontier`,
+        `runner_ups` and `rejected`.
+
+    Raises:
+        BadInput: an unknown name, a value out of range, targets that contradict each other.
+        Infeasible: nothing fits, or nothing meets the targets.
+
+    >>> answer = plan("Llama-3.1-8B", "2xH100-SXM", minimize="latency", batches=(1, 8),
+    ...               mode="aggregated")
+    >>> answer.to_dict()["answer"]["best"]["tp"]
+    2
+    """
+    from ridgeline.questions.plan import plan as ask
+    from ridgeline.questions.plan_ask import plan_ask
+
+    return ask(plan_ask(model, on, fields))
 
 
 def roofline(model: str, on: str, *, ideal: bool = False, **fields: Any) -> Answer:
@@ -168,6 +198,78 @@ def _loaded(model: str, on: str, fields: dict[str, Any]) -> tuple[Scenario, Any]
     return _scenario(model, on, {k: v for k, v in fields.items() if k not in names}), asked
 
 
+def check(claim: str | None = None, *, model: str | None = None, on: str | None = None,
+          measured: dict[str, float] | None = None, table: str | None = None,
+          metrics: str | None = None, **fields: Any) -> Answer:
+    """Is a number possible? A claim, a table of claims, a measurement, or a server's metrics.
+
+    Args:
+        claim: in words, such as "100k tok/s prefill of Llama-3-70B on 8xH100 in bf16".
+        model, on: what the claim leaves out, or what was measured.
+        measured: `{"tpot": 0.04, "ttft": 0.9, "output_rate": 900.0, "prompt_rate": 5e4}` in SI.
+        table: CSV file of claims; "audited" for those that come with the package.
+        metrics: address or file of a vLLM server's Prometheus metrics.
+        **fields: of a scenario, as in `estimate`; for a claim `weights, prompt, context, batch`.
+
+    Returns:
+        an Answer with `verdict` and what it rests on (see `questions.check`, `check_table`,
+        `diagnose` and `server`).
+
+    Raises:
+        BadInput: what was given cannot be read or checked, or several things at once.
+
+    >>> check("100k tok/s prefill of Llama-3-70B on 8xH100 in bf16")["verdict"]
+    'impossible'
+    """
+    given = [what for what in (claim, measured, table, metrics) if what is not None]
+    if len(given) != 1:
+        raise BadInput("check takes one of claim, measured, table and metrics, "
+                       f"not {len(given)} of them")
+    if claim is not None:
+        from ridgeline.questions.check import check as ask
+
+        return ask(claim, model=model, machine=on, **fields)
+    if table is not None:
+        from ridgeline.questions.check_table import check_audited, check_file
+
+        return check_audited() if table == "audited" else check_file(table)
+    if metrics is not None:
+        from ridgeline.questions.prometheus import fetch, snapshot
+        from ridgeline.questions.server import check_server
+
+        asked = {**fields, "model": model, "machine": on}
+        return check_server(snapshot(fetch(metrics)),
+                            fields={k: v for k, v in asked.items() if v is not None})
+    from ridgeline.questions.diagnose import Measured, diagnose
+
+    return diagnose(_scenario(model or "", on or "", fields), Measured.of(measured or {}))
+
+
+def exercise(name: str | None = None, *, answer: float | None = None, part: str | None = None,
+             on: str | None = None, **given: float) -> Answer:
+    """A roofline exercise worked step by step, or an answer to it graded.
+
+    Args:
+        name: its id, such as "3a"; None lists them all.
+        answer: a value to grade, in SI.
+        part: which part it answers.
+        on: chip whose peak and bandwidth to take.
+        **given: numbers of your own by letter, such as `D=8192`.
+
+    Raises:
+        BadInput: an unknown exercise, part or letter, or a number that is not positive.
+
+    >>> exercise("3a", answer=131)["verdict"], round(exercise("3a").value("batch"), 2)
+    ('wrong', 261.27)
+    """
+    from ridgeline.questions.exercise import exercise as ask
+    from ridgeline.questions.exercise import list_exercises
+
+    if name is None:
+        return list_exercises()
+    return ask(name, given=given, chip=on, answer=answer, part=part)
+
+
 def retrieve(docs: float | str, *, on: str | None = None, **fields: Any) -> Answer:
     """Retrieval around a model: index, search, encoders, and the whole request.
 
@@ -217,6 +319,195 @@ def think(model: str | None = None, on: str | None = None, **fields: Any) -> Ans
     from ridgeline.questions.think import think as ask
 
     return ask(ThinkAsk.from_fields({"model": model, "machine": on, **fields}))
+
+
+def price(model: str, on: str, **fields: Any) -> Answer:
+    """Cost of a million input, output and cached tokens, fast mode, context tier, margin.
+
+    Args:
+        model, on: as in `estimate`.
+        **fields: `usd_per_hour=2.0, utilisation=0.4, list_price=(3, 15, 0.3), speed=1.5,
+            ideal=True`, and any field of a scenario; concurrency is the batch that is priced.
+
+    Raises:
+        BadInput: an unknown name or value, or a chip without a known rent.
+        Infeasible: the model does not fit (not with `ideal`).
+
+    >>> found = price("Llama-3.1-70B", "8xH100-SXM", usd_per_hour=2.0, concurrency=64,
+    ...               prompt=8191, output=1, ideal=True)
+    >>> round(found.value("usd_per_mtok_output"), 2)
+    0.81
+    """
+    from ridgeline.questions.price import ListPrice, PriceAsk
+    from ridgeline.questions.price import price as ask
+
+    sold = fields.pop("list_price", None)
+    if sold is not None and not isinstance(sold, ListPrice):
+        fields["list_price"] = ListPrice(*sold)
+    elif sold is not None:
+        fields["list_price"] = sold
+    return ask(_asked(PriceAsk, model, on, fields))
+
+
+def infer_price(name: str | tuple[float, ...], on: str, *, active_params: float,
+                **fields: Any) -> Answer:
+    """What a price list gives away: speed, utilisation, cache size, cache tier.
+
+    Args:
+        name: a priced model such as "claude-sonnet-4-5", or (input, output) in dollars a million.
+        on: chip it is thought to run on.
+        active_params: of the model, known or guessed.
+        **fields: `usd_per_hour, compute, prefill_mfu, utilisation, margin, kv_bytes_per_token`, and
+            for a typed list `long_context_threshold` and other prices of a catalog row.
+
+    Raises:
+        BadInput: an unknown chip or a value out of range.
+        UnknownName: no such priced model.
+
+    >>> found = infer_price((3.0, 15.0), "H100-SXM", active_params=100e9,
+    ...                     long_context_threshold=200e3)
+    >>> round(found.value("kv_bytes_per_token"))
+    3386
+    """
+    from ridgeline.catalog.api_prices import priced_model
+    from ridgeline.questions.price_infer import InferAsk, given_row
+    from ridgeline.questions.price_infer import infer_price as ask
+
+    if isinstance(name, str):
+        return ask(InferAsk(priced_model(name), on, active_params, **fields))
+    known = InferAsk.__dataclass_fields__
+    row = given_row(*name[:2], **{k: v for k, v in fields.items() if k not in known})
+    return ask(InferAsk(row, on, active_params, **{k: v for k, v in fields.items() if k in known}))
+
+
+def cache(model: str, on: str, **fields: Any) -> Answer:
+    """Hold, recompute and transfer cost of a prompt's cache in every tier of memory.
+
+    Args:
+        model, on: as in `estimate`.
+        **fields: `usd_per_hour, holds=(300.0, 3600.0), writes=(1.25, 2.0), read_multiple=0.1,
+            prefill_mfu, ideal`, and any field of a scenario; prompt is what is kept.
+
+    Raises:
+        BadInput: an unknown name or value, or a model without a cache.
+
+    >>> found = cache("Llama-3.1-70B", "8xH100-SXM", usd_per_hour=2.0, prefill_mfu=0.6)
+    >>> round(found.value("break_even_device_s") / 60, 2)
+    0.97
+    """
+    from ridgeline.questions.cache import CacheAsk
+    from ridgeline.questions.cache import cache as ask
+
+    return ask(_asked(CacheAsk, model, on, fields))
+
+
+def demand(model: str, on: str, **fields: Any) -> Answer:
+    """Users to chips to dollars, ways out of overload, buy or rent, chip against chip.
+
+    Args:
+        model, on: as in `estimate`.
+        **fields: `users, token_rate=30.0, active_share=0.1, usd_per_hour, peak, batch,
+            decode_only, compare=("B200-SXM",), purchase_usd, ideal`, and any field of a scenario.
+
+    Raises:
+        BadInput: an unknown name or value.
+        Infeasible: the model does not fit, or no batch keeps the promised rate.
+    """
+    from ridgeline.questions.demand import DemandAsk
+    from ridgeline.questions.demand import demand as ask
+
+    return ask(_asked(DemandAsk, model, on, fields))
+
+
+def energy(model: str, on: str, **fields: Any) -> Answer:
+    """Energy of a token, a request and a run, at the meter and part by part, with carbon.
+
+    Args:
+        model, on: as in `estimate`.
+        **fields: `watts, pue=1.2, grams_per_kwh=400.0, usd_per_kwh, idle_share, run_tokens,
+            ideal`, and any field of a scenario.
+
+    Raises:
+        BadInput: an unknown name or value, or a chip without a known power.
+        Infeasible: the model does not fit (not with `ideal`).
+
+    >>> found = energy("Llama-3.1-70B", "8xH100-SXM", concurrency=64, prompt=8191, output=1,
+    ...                ideal=True)
+    >>> round(found.value("joules_per_output_token"), 2)
+    1.02
+    """
+    from ridgeline.questions.energy import EnergyAsk
+    from ridgeline.questions.energy import energy as ask
+
+    return ask(_asked(EnergyAsk, model, on, fields))
+
+
+def fleet(chips: str, model: str, **fields: Any) -> Answer:
+    """Forward passes per second of a fleet, tokens a day, users, dollars, to 2030.
+
+    Args:
+        chips: "100000xH100,20000xB200", or a .toml file of pools.
+        model: a bundled name, a path, or sizes: "280B" or "1831B/280B".
+        **fields: `prompt, output, weights, prefill_mfu, decode_mfu, batch, tpot, ideal` of the
+            load; `token_rate, active_share, train_mfu, usd_per_hour, until, spending_growth, seed`.
+
+    Raises:
+        BadInput: an unreadable fleet, an unknown name or a value out of range.
+        Infeasible: the model fits on no copy.
+
+    >>> found = fleet("100000xH100-SXM", "280B", decode_mfu=0.15, prompt=1, output=1)
+    >>> round(found.value("decode_passes_per_s") / 1e7, 2)
+    2.65
+    """
+    from ridgeline.questions.fleet import FleetAsk
+    from ridgeline.questions.fleet import fleet as ask
+    from ridgeline.questions.fleet_pools import Load
+
+    known = Load.__dataclass_fields__
+    load = Load(**{k: v for k, v in fields.items() if k in known})
+    rest = {k: v for k, v in fields.items() if k not in known}
+    _only(FleetAsk, rest)
+    return ask(FleetAsk(chips, model, load, **rest))
+
+
+def rack(name: str = "NVL72", model: str | None = None, **fields: Any) -> Answer:
+    """Chips that each physical limit of a rack allows, and what the domain does with a model.
+
+    Args:
+        name: rack in the catalog.
+        model: a bundled name or sizes; None: limits alone.
+        **fields: `changed={"power_limit": 150e3}, chips, weights, batch, context, cable_length,
+            optical_bandwidth, pool_share, pool_bandwidth, racks, ideal`.
+
+    Raises:
+        BadInput: an unknown name, field or value.
+        Infeasible: the model does not fit in the rack (not with `ideal`).
+
+    >>> found = rack()
+    >>> found["binding_limit"], found.value("cables")
+    ('switch ports', 5184.0)
+    """
+    from ridgeline.questions.rack import RackAsk
+    from ridgeline.questions.rack import rack as ask
+
+    _only(RackAsk, fields)
+    return ask(RackAsk(name, model, **fields))
+
+
+def _asked(kind: Any, model: str, on: str, fields: dict[str, Any]) -> Any:
+    """A question's own fields, and the rest as a scenario."""
+    known = kind.__dataclass_fields__
+    own = {k: v for k, v in fields.items() if k in known}
+    return kind(_scenario(model, on, {k: v for k, v in fields.items() if k not in known}), **own)
+
+
+def _only(kind: Any, fields: dict[str, Any]) -> None:
+    """Refuse fields that a question does not have."""
+    from ridgeline.errors import UnknownName
+
+    for name in fields:
+        if name not in kind.__dataclass_fields__:
+            raise UnknownName.among("field", name, kind.__dataclass_fields__)
 
 
 def _scenario(model: str, on: str, fields: dict[str, Any]) -> Scenario:

@@ -5,6 +5,7 @@ Each command's module is imported only when it is called, so `--help` stays inst
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -116,6 +117,11 @@ def main() -> None:
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
+    except getattr(click.exceptions, "NoArgsIsHelpError", ()) as help_text:
+        # A command without arguments prints its help, whole and not as an error of one line.
+        with contextlib.suppress(BrokenPipeError):
+            print(help_text.format_message(), flush=True)
+        sys.exit(0)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         where = f" (see {context.command_path} --help)" if context else ""

@@ -17,16 +17,21 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from ridgeline.errors import BadInput, RidgelineError, UnknownName
+from ridgeline.explain.listing import Formula, is_formula
 
-__all__ = ["evaluate", "formulas_used", "spelled_out"]
+__all__ = ["evaluate", "find_formula", "formulas_used", "spelled_out"]
 
 Result = float | bool | str
 
 # Longer text, deeper nesting and larger powers are mistakes or mischief.
 _LONGEST, _LARGEST_POWER = 2000, 64
+_ROOMS = ("work", "timing", "memory", "serving", "training", "retrieval", "reasoning",
+          "economics")
+_DEFINED = re.compile(r"^def ([a-z]\w*)\(\*", re.MULTILINE)
 _ARITHMETIC: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
     ast.Div: operator.truediv}
@@ -159,16 +164,47 @@ def _called(node: ast.Call, names: dict[str, float]) -> Any:
         return _FUNCTIONS[name](*(_value(a, names) for a in node.args))
     if name == "si" or name == "unit":
         return _of_unit(name, [_value(a, names) for a in node.args])
+    if name in _LOOKUPS:
+        raise BadInput(f"{name}(...) needs what to look up, such as {_EXAMPLES[name]}")
     if node.args or any(k.arg is None for k in node.keywords):
         raise BadInput(f"{name} takes its values by name, such as {name}(batch_size=64)")
-    return _formula(name)(**{str(k.arg): _value(k.value, names) for k in node.keywords})
+    return find_formula(name)(**{str(k.arg): _value(k.value, names) for k in node.keywords})
 
 
-@lru_cache(maxsize=256)
-def _formula(name: str) -> Callable[..., Any]:
-    from ridgeline.explain.listing import formula_named
+@lru_cache(maxsize=512)
+def find_formula(name: str) -> Formula:
+    """A public formula by its short name, importing only the module that holds it.
 
-    return formula_named(name)
+    Raises:
+        UnknownName: there is none, with the nearest.
+    """
+    import importlib
+
+    modules = _modules()
+    if name not in modules:
+        raise UnknownName.among("formula", name, [*modules, *_FUNCTIONS])
+    found = getattr(importlib.import_module(modules[name]), name)
+    if not is_formula(found):
+        raise UnknownName.among("formula", name, modules)
+    return cast(Formula, found)
+
+
+@lru_cache(maxsize=1)
+def _modules() -> dict[str, str]:
+    """Module of every function that reads like a formula, told from the text."""
+    import ridgeline
+
+    root = Path(ridgeline.__file__).parent
+    found: dict[str, str] = {}
+    for room in _ROOMS:
+        for file in (root / room).rglob("*.py"):
+            text = file.read_text("utf-8")
+            if "-> Numeric" not in text or "kernels" in file.parts:
+                continue
+            parts = file.relative_to(root).with_suffix("").parts
+            module = ".".join(("ridgeline", *parts)).removesuffix(".__init__")
+            found |= dict.fromkeys(_DEFINED.findall(text), module)
+    return found
 
 
 def _of_unit(name: str, values: list[Any]) -> Any:
@@ -249,5 +285,7 @@ def _format(name: str) -> dict[str, float]:
     return {"bits": get_format(name).bits, "bytes": get_format(name).bytes}
 
 
+_EXAMPLES = {"chip": "chip('H100').bf16", "model": "model('Llama-3-70B').active",
+             "link": "link('NVLink 4').bandwidth", "format": "format('q4_k_m').bits"}
 _LOOKUPS: dict[str, Callable[[str], dict[str, float]]] = {
     "chip": _chip, "model": _model, "link": _link, "format": _format}

@@ -19,8 +19,8 @@ from ridgeline.questions.answer import Answer, Table
 from ridgeline.questions.check import check_text
 from ridgeline.questions.claim_text import Amount, TextClaim, read_claim
 
-__all__ = ["Graded", "check_audited", "check_table", "csv_text", "grade", "grade_freely",
-           "markdown"]
+__all__ = ["Graded", "check_audited", "check_file", "check_table", "csv_text", "grade",
+           "grade_freely", "markdown"]
 
 # Limits in the words of a table: a claim within its limit stands, one beyond it does not.
 _CLASSES = {"impossible": "wrong", "implausible": "depends", "possible": "correct"}
@@ -55,6 +55,17 @@ class Graded:
 def check_audited() -> Answer:
     """Grade the claims that come with the package against the audit's verdicts."""
     return check_table(tuple(audited().values()), name="the audited claims")
+
+
+def check_file(path: str) -> Answer:
+    """Grade a CSV file of claims.
+
+    Raises:
+        BadInput: it cannot be read as a table of claims.
+    """
+    from ridgeline.explain.claims import read_claims
+
+    return check_table(read_claims(path), name=path)
 
 
 def check_table(rows: Sequence[ClaimRow], *, name: str = "claims",

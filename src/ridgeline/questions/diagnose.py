@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ridgeline.errors import BadInput, RidgelineError
+from ridgeline.errors import BadInput, RidgelineError, UnknownName
 from ridgeline.quantity import Quantity, format_si
 from ridgeline.questions.answer import Answer, Table, Value
 from ridgeline.questions.levers import levers
@@ -38,6 +38,18 @@ class Measured:
     tpot: float | None = None
     output_rate: float | None = None
     prompt_rate: float | None = None
+
+    @classmethod
+    def of(cls, values: Mapping[str, float]) -> Measured:
+        """Read {name: value}.
+
+        Raises:
+            BadInput: an unknown measure.
+        """
+        for name in values:
+            if name not in cls.__dataclass_fields__:
+                raise UnknownName.among("measure", name, cls.__dataclass_fields__)
+        return cls(**values)
 
     def __post_init__(self) -> None:
         given = {k: v for k, v in vars(self).items() if v is not None}

@@ -24,6 +24,8 @@ _FULL = 0.90
 _AT_LIMIT = 0.95
 # Step times within this factor of the roofline leave only the roofline to move.
 _NEAR = 1.6
+# So few running sequences are hardly a load.
+_LIGHT = 4
 
 
 def check_server(now: Snapshot, *, earlier: Snapshot | None = None, seconds: float | None = None,
@@ -59,8 +61,9 @@ def check_server(now: Snapshot, *, earlier: Snapshot | None = None, seconds: flo
         near = compared.pop("factor")  # type: ignore[assignment]
         quantities |= compared
         tables.append(levers(resolved))
-    binds, lever = _binding(window, near, _limit(resolved))
-    head = {"bound": f"{binds}; next: {lever}", "binds": binds, "next_lever": lever}
+    binds, why, lever = _binding(window, near, _limit(resolved))
+    head: dict[str, Value] = {"bound": f"{binds} binds: {why}; next: {lever}", "binds": binds,
+                              "next_lever": lever}
     scenario = {"model": window.model, "engines": window.engines, **dict(fields or {}),
                 "interval_s": seconds}
     return Answer("check", scenario, {**head, **quantities}, tuple(tables), tuple(notes))
@@ -74,6 +77,9 @@ def _state(window: Snapshot) -> dict[str, Value]:
         out["kv_usage"] = Quantity.exact(gauges["kv_usage"], "1", "measured")
     if window.kv_tokens:
         out["kv_capacity_tokens"] = Quantity.exact(window.kv_tokens, "token", "measured")
+        if gauges.get("running") and "kv_usage" in gauges:
+            held = gauges["kv_usage"] * window.kv_tokens / gauges["running"]
+            out["context_mean_tokens"] = Quantity.exact(held, "token", "measured")
     if "preemptions" in counters:
         out["preemptions"] = Quantity.exact(counters["preemptions"], "1", "measured")
     if counters.get("cache_queries"):
@@ -178,30 +184,30 @@ def _limit(resolved: Resolved | None) -> float | None:
         return None
 
 
-def _binding(window: Snapshot, factor: float | None, limit: float | None) -> tuple[str, str]:
-    """(what binds, what to do next) from queue, cache and distance to the roofline."""
+def _binding(window: Snapshot, factor: float | None, limit: float | None
+             ) -> tuple[str, str, str]:
+    """(what binds, why, what to do next) from queue, cache and distance to the roofline."""
     gauges = window.gauges
     running, waiting = gauges.get("running", 0.0), gauges.get("waiting", 0.0)
     usage, preempted = gauges.get("kv_usage", 0.0), window.counters.get("preemptions", 0.0)
     if waiting > 0 or preempted > 0:
         if usage >= _FULL or preempted > 0:
-            return ("KV cache memory binds: it is full and requests wait or are preempted",
+            return ("KV cache memory", "it is full and requests wait or are preempted",
                     "fp8 KV cache, a larger memory fraction, or more chips a replica")
         if limit and running >= _AT_LIMIT * limit:
-            return (f"the limit of {limit:,.0f} sequences a step binds; the cache has room",
+            return ("sequence limit", f"{limit:,.0f} sequences run and the cache has room",
                     "raise max_num_seqs")
-        return ("compute for prompts binds: requests wait while the cache has room",
+        return ("prompt compute", "requests wait while the cache has room",
                 "a larger token budget, prefix caching, or another replica")
     if running == 0:
-        return "nothing runs", "send load before reading the metrics"
+        return "load", "nothing runs", "send requests before reading the metrics"
     if factor is None:
-        return "nothing waits", "more load raises throughput"
+        return "load", "nothing waits", "more requests in flight raise throughput"
     said = f"steps take {factor:.2g} times the roofline"
     if factor <= _NEAR:
-        return (f"the roofline of decoding binds: {said}",
+        return ("decode roofline", said,
                 "narrower weights or cache, more chips a replica, or speculation")
-    if running < 4:
-        return f"latency of single steps binds at this light load: {said}", \
-            "more requests in flight cost little time"
-    return (f"the engine's own time binds: {said}",
+    if running < _LIGHT:
+        return "load", said, "more requests in flight cost little time"
+    return ("engine time", said,
             "graphs for every batch size, fewer ranks, a newer engine, asynchronous scheduling")

@@ -338,6 +338,7 @@ def price(model: str, on: str, **fields: Any) -> Answer:
     >>> round(found.value("usd_per_mtok_output"), 2)
     0.81
     """
+    from ridgeline.questions.asks import asked
     from ridgeline.questions.price import ListPrice, PriceAsk
     from ridgeline.questions.price import price as ask
 
@@ -346,7 +347,7 @@ def price(model: str, on: str, **fields: Any) -> Answer:
         fields["list_price"] = ListPrice(*sold)
     elif sold is not None:
         fields["list_price"] = sold
-    return ask(_asked(PriceAsk, model, on, fields))
+    return ask(asked(PriceAsk, model, on, fields))
 
 
 def infer_price(name: str | tuple[float, ...], on: str, *, active_params: float,
@@ -395,10 +396,11 @@ def cache(model: str, on: str, **fields: Any) -> Answer:
     >>> round(found.value("break_even_device_s") / 60, 2)
     0.97
     """
+    from ridgeline.questions.asks import asked
     from ridgeline.questions.cache import CacheAsk
     from ridgeline.questions.cache import cache as ask
 
-    return ask(_asked(CacheAsk, model, on, fields))
+    return ask(asked(CacheAsk, model, on, fields))
 
 
 def demand(model: str, on: str, **fields: Any) -> Answer:
@@ -413,10 +415,11 @@ def demand(model: str, on: str, **fields: Any) -> Answer:
         BadInput: an unknown name or value.
         Infeasible: the model does not fit, or no batch keeps the promised rate.
     """
+    from ridgeline.questions.asks import asked
     from ridgeline.questions.demand import DemandAsk
     from ridgeline.questions.demand import demand as ask
 
-    return ask(_asked(DemandAsk, model, on, fields))
+    return ask(asked(DemandAsk, model, on, fields))
 
 
 def energy(model: str, on: str, **fields: Any) -> Answer:
@@ -436,10 +439,11 @@ def energy(model: str, on: str, **fields: Any) -> Answer:
     >>> round(found.value("joules_per_output_token"), 2)
     1.02
     """
+    from ridgeline.questions.asks import asked
     from ridgeline.questions.energy import EnergyAsk
     from ridgeline.questions.energy import energy as ask
 
-    return ask(_asked(EnergyAsk, model, on, fields))
+    return ask(asked(EnergyAsk, model, on, fields))
 
 
 def fleet(chips: str, model: str, **fields: Any) -> Answer:
@@ -459,6 +463,7 @@ def fleet(chips: str, model: str, **fields: Any) -> Answer:
     >>> round(found.value("decode_passes_per_s") / 1e7, 2)
     2.65
     """
+    from ridgeline.questions.asks import only
     from ridgeline.questions.fleet import FleetAsk
     from ridgeline.questions.fleet import fleet as ask
     from ridgeline.questions.fleet_pools import Load
@@ -466,8 +471,7 @@ def fleet(chips: str, model: str, **fields: Any) -> Answer:
     known = Load.__dataclass_fields__
     load = Load(**{k: v for k, v in fields.items() if k in known})
     rest = {k: v for k, v in fields.items() if k not in known}
-    _only(FleetAsk, rest)
-    return ask(FleetAsk(chips, model, load, **rest))
+    return ask(FleetAsk(chips, model, load, **only(FleetAsk, rest)))
 
 
 def rack(name: str = "NVL72", model: str | None = None, **fields: Any) -> Answer:
@@ -487,27 +491,11 @@ def rack(name: str = "NVL72", model: str | None = None, **fields: Any) -> Answer
     >>> found["binding_limit"], found.value("cables")
     ('switch ports', 5184.0)
     """
+    from ridgeline.questions.asks import only
     from ridgeline.questions.rack import RackAsk
     from ridgeline.questions.rack import rack as ask
 
-    _only(RackAsk, fields)
-    return ask(RackAsk(name, model, **fields))
-
-
-def _asked(kind: Any, model: str, on: str, fields: dict[str, Any]) -> Any:
-    """A question's own fields, and the rest as a scenario."""
-    known = kind.__dataclass_fields__
-    own = {k: v for k, v in fields.items() if k in known}
-    return kind(_scenario(model, on, {k: v for k, v in fields.items() if k not in known}), **own)
-
-
-def _only(kind: Any, fields: dict[str, Any]) -> None:
-    """Refuse fields that a question does not have."""
-    from ridgeline.errors import UnknownName
-
-    for name in fields:
-        if name not in kind.__dataclass_fields__:
-            raise UnknownName.among("field", name, kind.__dataclass_fields__)
+    return ask(RackAsk(name, model, **only(RackAsk, fields)))
 
 
 def _scenario(model: str, on: str, fields: dict[str, Any]) -> Scenario:

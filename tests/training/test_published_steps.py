@@ -33,5 +33,5 @@ def test_mean_error_over_the_eight_steps() -> None:
                 Batch(batch, 2048), flash=False, sequence_parallel=recompute != "full",
                 framework="megatron_lm")
             off.append(abs(step_time(case, shipped()).step / seconds - 1))
-    # 4.7 %; calculon states 3.65 % for the same steps.
-    assert np.mean(off) < 0.055 and max(off) < 0.12
+    # calculon states 3.65 % for the same steps.
+    assert np.mean(off) <= 0.0365 and max(off) < 0.11

@@ -10,11 +10,33 @@ from ridgeline.cli.options import show
 from ridgeline.errors import BadInput
 
 _DEGREES = ("tp", "pp", "dp", "cp", "ep", "vp")
+# Options as (flag, field, metavar, help); values are text, read by TrainAsk.from_fields.
+_PLAIN = [
+    ("--micro-batch", "micro_batch", "N", "Sequences a replica computes at a time. [default: 1]"),
+    ("--zero", "zero", "STAGE", "Optimizer sharding stage, 0 to 3. [default: 1]"),
+    ("--recompute", "recompute", "KIND", "none, selective, full, reversible. "
+     "[default: selective]"),
+    ("--schedule", "schedule", "NAME", "1f1b, interleaved, zero-bubble. [default: 1f1b]"),
+    ("--precision", "precision", "NAME", "bf16, fp16, fp8, mxfp8 or nvfp4. [default: bf16]"),
+    ("--optimizer", "optimizer", "NAME", "adamw, adamw_8bit, muon, lion, ... [default: adamw]"),
+    ("--adapter-rank", "adapter_rank", "N", "Train low-rank adapters of this rank (LoRA)."),
+    ("--frozen", "frozen", "FORMAT", "Format of the frozen weights, such as nf4 (QLoRA)."),
+    ("--price", "usd_per_chip_hour", "USD", "Of a chip-hour. [default: mean of the market]"),
+    ("--pue", "pue", "RATIO", "Power of the building over that of the chips. [default: 1.2]"),
+    ("--grams-per-kwh", "grams_per_kwh", "G", "Carbon of the grid. [default: 400]"),
+    ("--storage-bandwidth", "storage_bandwidth", "B/S", "Of checkpoints, in all. "
+     "[default: 1e11]"),
+    ("--restart", "restart", "SECONDS", "To find a fault and start again. [default: 600]"),
+    ("--chip-mtbf", "chip_mtbf", "SECONDS", "Between failures of one chip and its share of the "
+     "rest. [default: 1.8e8, Llama 3's machine]"),
+]
 
 
-def _degrees(command: Any) -> Any:
+def _options(command: Any) -> Any:
+    for flag, field, metavar, text in reversed(_PLAIN):
+        command = click.option(flag, field, metavar=metavar, help=text)(command)
     for name in reversed(_DEGREES):
-        command = click.option(f"--{name}", name, type=click.IntRange(1), metavar="N")(command)
+        command = click.option(f"--{name}", name, metavar="N")(command)
     return command
 
 
@@ -22,22 +44,15 @@ def _degrees(command: Any) -> Any:
 @click.argument("model")
 @click.option("--on", "machine", required=True, metavar="MACHINE", help="Such as 1024xH100.")
 @click.option("--tokens", required=True, metavar="D", help="Tokens of the run, such as 2T.")
-@click.option("--seq", default=4096, show_default=True, type=click.IntRange(1))
-@click.option("--batch", default="4M", show_default=True, metavar="TOKENS", help="Of a step.")
-@_degrees
-@click.option("--micro-batch", default=1, show_default=True, type=click.IntRange(1))
-@click.option("--zero", default=1, show_default=True, type=click.IntRange(0, 3))
-@click.option("--recompute", default="selective", show_default=True,
-              type=click.Choice(["none", "selective", "full"]))
-@click.option("--schedule", default="1f1b", show_default=True,
-              type=click.Choice(["1f1b", "interleaved", "zero-bubble"]))
-@click.option("--precision", default="bf16", show_default=True, metavar="NAME",
-              help="bf16, fp16, fp8, mxfp8 or nvfp4.")
-@click.option("--optimizer", default="adamw", show_default=True, metavar="NAME")
-@click.option("--price", metavar="USD", help="Of a chip-hour. [default: mean of the market]")
-@click.option("--search", is_flag=True, help="Use the fastest valid layout that fits; ignores "
-              "the degrees given.")
+@click.option("--seq", metavar="TOKENS", help="Of a sequence. [default: 4096]")
+@click.option("--batch", "batch_tokens", metavar="TOKENS", help="Of a step. [default: 4M]")
+@_options
+@click.option("--search", is_flag=True, help="Use the fastest valid layout that fits; takes no "
+              "degrees.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+@click.option("--explain", is_flag=True, help="Print how each number came about.")
+@click.option("--plot", metavar="FILE", help="Draw where the step's time and the device's memory "
+              "go. Ending: .svg, .png or .html.")
 def train(**options: Any) -> None:
     """How long, how much? A training run of MODEL: step, utilisation, memory, days, dollars.
 
@@ -45,23 +60,34 @@ def train(**options: Any) -> None:
     Examples:
       ridgeline train Llama-3.1-70B --on 1024xH100 --tokens 2T --seq 8192 --batch 16M --tp 8 --pp 4
       ridgeline train Llama-3.1-8B --on 8xB200 --tokens 100B --precision fp8 --json
+      ridgeline train DeepSeek-V3 --on 512xH100 --tokens 1T --batch 8M --search --plot step.svg
+      ridgeline train Llama-3.1-70B --on 8xH100 --tokens 1B --adapter-rank 16 --frozen nf4 \
+        --recompute full
     """
-    from ridgeline.quantity import parse_number
     from ridgeline.questions.train import TrainAsk, best_layout
     from ridgeline.questions.train import train as ask
-    from ridgeline.training.layout import Layout
+    from ridgeline.questions.train_parts import train_figure
 
-    degrees = {name: options[name] or (0 if name == "dp" else 1) for name in _DEGREES}
-    if options["schedule"] == "interleaved" and degrees["vp"] == 1:
-        raise BadInput("the interleaved schedule needs --vp of 2 or more model chunks")
-    layout = Layout(**degrees, micro_batch=options["micro_batch"], zero=options["zero"],
-                    recompute=options["recompute"], schedule=options["schedule"])
-    price = None if options["price"] is None else parse_number(options["price"])
-    asked = TrainAsk(
-        options["model"], options["machine"], parse_number(options["tokens"]), options["seq"],
-        parse_number(options["batch"]), layout, options["precision"], options["optimizer"],
-        usd_per_chip_hour=price)
+    if options["plot"]:
+        from ridgeline.report.plot import check_ending
+
+        check_ending(options["plot"])
+    fields = ("model", "machine", "tokens", "seq", "batch_tokens", *_DEGREES,
+              *(field for _, field, _, _ in _PLAIN))
+    given = {name: options[name] for name in fields if options[name] is not None}
+    _check(given, bool(options["search"]))
+    asked = TrainAsk.from_fields(given)
     answer = ask(best_layout(asked) if options["search"] else asked)
-    show(answer, options)
+    show(answer, options, lambda: train_figure(answer))
     if not answer["fits"]:
         raise SystemExit(3)
+
+
+def _check(given: dict[str, Any], search: bool) -> None:
+    """Refuse flags that contradict each other."""
+    chosen = [n for n in (*_DEGREES, "micro_batch", "zero", "recompute", "schedule") if n in given]
+    if search and chosen:
+        raise BadInput("--search chooses the layout itself; leave out "
+                       + ", ".join("--" + n.replace("_", "-") for n in chosen))
+    if given.get("schedule") == "interleaved" and given.get("vp", "1") in ("1", 1):
+        raise BadInput("the interleaved schedule needs --vp of 2 or more model chunks")

@@ -67,6 +67,7 @@ RECIPES = {
     "engines": Recipe(("serving_latency",), f"{_FIT}.engine", "fit_engines"),
     "single_stream": Recipe(("single_stream",), f"{_FIT}.single_stream", "fit_single_stream"),
     "throughput": Recipe(("serving_throughput",), f"{_FIT}.throughput", "fit_throughput"),
+    "training": Recipe(("training_throughput",), f"{_FIT}.training", "fit_training"),
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from ridgeline.deployment import Deployment
 from ridgeline.deployment.sharding import WeightFormats, fullest_weights
@@ -18,7 +18,7 @@ from ridgeline.memory import activations, engines, training
 from ridgeline.memory.layout import cache_layout
 from ridgeline.model.architecture import Architecture
 from ridgeline.model.parts import DenseFfn, ExpertFfn
-from ridgeline.numeric import Numeric
+from ridgeline.numeric import Numeric, minimum, where
 from ridgeline.quantity import Basis, Quantity
 
 GIB = engines.GIB
@@ -93,9 +93,11 @@ class TrainingRun:
     """What a training step keeps.
 
     Attributes:
-        micro_batch: sequences in a microbatch.
+        micro_batch: sequences in a microbatch; it, `n_microbatches`, `zero_stage`, `dp` and
+            `chunks` may be arrays.
         seq_len: tokens of a sequence (of this rank's share under context parallelism).
         n_microbatches: microbatches of a step; bounds what a pipeline keeps in flight.
+        chunks: model chunks on a stage; more than one interleaves them.
         recompute: "none" (flash attention, everything else kept) or "full".
         optimizer: name in `training.OPTIMIZERS`; "offload": none of it on the device.
         zero_stage, dp: how the state is sharded.
@@ -105,17 +107,18 @@ class TrainingRun:
         flash_attention: whether scores are never stored.
     """
 
-    micro_batch: int
+    micro_batch: Numeric
     seq_len: int
-    n_microbatches: int = 1
+    n_microbatches: Numeric = 1
     recompute: Literal["none", "full"] = "full"
     optimizer: str = "adamw"
-    zero_stage: int = 0
-    dp: int = 1
+    zero_stage: Numeric = 0
+    dp: Numeric = 1
     weight_bytes: float = 2.0
     trainable: float | None = None
     sequence_parallel: bool = True
     flash_attention: bool = True
+    chunks: Numeric = 1
 
 
 def get_framework(name: str) -> Framework:
@@ -227,7 +230,7 @@ def training_peak(architecture: Architecture, deployment: Deployment, run: Train
 
 
 def state_items(architecture: Architecture, deployment: Deployment, run: TrainingRun,
-                constants: Framework, formats: WeightFormats | None = None) -> dict[str, float]:
+                constants: Framework, formats: WeightFormats | None = None) -> dict[str, Any]:
     """Weights, gradients and optimizer on the fullest device [bytes]."""
     held = fullest_weights(architecture, deployment, ELEMENTS).total
     shards = training.zero_shards(run.zero_stage, run.dp)
@@ -239,7 +242,7 @@ def state_items(architecture: Architecture, deployment: Deployment, run: Trainin
     if run.trainable is not None:
         frozen = fullest_weights(architecture, deployment, formats or WeightFormats(16, 16, 16)
                                  ).total
-    whole = held if run.zero_stage == 3 and deployment.pp > 1 else 0.0
+    whole = where(run.zero_stage == 3, held, 0.0) if deployment.pp > 1 else 0.0
     return {"frozen_weights": frozen,
             "unsharded": whole * constants.pipeline_bytes,
             "weights": trained * run.weight_bytes / shards.weights,
@@ -248,26 +251,31 @@ def state_items(architecture: Architecture, deployment: Deployment, run: Trainin
 
 
 def activation_items(architecture: Architecture, deployment: Deployment, run: TrainingRun,
-                     constants: Framework) -> dict[str, float]:
+                     constants: Framework) -> dict[str, Any]:
     """Activations and logits kept on the fullest device [bytes]."""
     layer = constants.activation_copies * sum(
         layer_activation(architecture, index, deployment.tp, run) * count
         for index, (_, count) in enumerate(architecture.blocks)) / architecture.n_layers
     tokens = run.micro_batch * run.seq_len
-    in_flight = float(activations.stage_layers(
-        n_layers=float(architecture.n_layers), pp=float(deployment.pp),
-        n_microbatches=float(run.n_microbatches)))
-    entry = float(activations.layer_input(
-        seq_len=float(run.seq_len), batch_size=float(run.micro_batch),
+    layers, pp = float(architecture.n_layers), float(deployment.pp)
+    in_flight = activations.stage_layers(n_layers=layers, pp=pp,
+                                         n_microbatches=run.n_microbatches * 1.0)
+    if deployment.pp > 1:
+        interleaved = activations.interleaved_layers(n_layers=layers, pp=pp,
+                                                     chunks=run.chunks * 1.0)
+        in_flight = where(run.chunks > 1,
+                          minimum(interleaved, layers / pp * run.n_microbatches), in_flight)
+    entry = activations.layer_input(
+        seq_len=float(run.seq_len), batch_size=run.micro_batch * 1.0,
         d_model=float(architecture.d_model),
-        shards=float(deployment.tp if run.sequence_parallel else 1)))
+        shards=float(deployment.tp if run.sequence_parallel else 1))
     stored = (in_flight * layer * tokens if run.recompute == "none"
-              else float(activations.full_recompute(n_layers=in_flight, layer_bytes=layer * tokens,
-                                                    input_bytes=entry)))
-    loss = activations.logits(seq_len=float(run.seq_len), batch_size=float(run.micro_batch),
+              else activations.full_recompute(n_layers=in_flight, layer_bytes=layer * tokens,
+                                              input_bytes=entry))
+    loss = activations.logits(seq_len=float(run.seq_len), batch_size=run.micro_batch * 1.0,
                               vocab_size=float(architecture.vocab_size), tp=float(deployment.tp),
                               bytes_per_logit=constants.logit_bytes)
-    return {"activations": stored, "logits": float(loss)}
+    return {"activations": stored, "logits": loss}
 
 
 def layer_activation(architecture: Architecture, index: int, tp: int, run: TrainingRun) -> float:

@@ -6,9 +6,13 @@ Activations are in `activations`; `peak.training_peak` puts both together.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ridgeline.errors import BadInput, UnknownName
-from ridgeline.numeric import Numeric
+from ridgeline.numeric import Numeric, where
+
+if TYPE_CHECKING:
+    from ridgeline.model.architecture import Architecture
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,10 @@ OPTIMIZERS = {
 }
 
 
+# Roles of the matrices that adapters go on.
+_ADAPTED = ("attention", "ffn", "expert", "shared_expert", "mixer")
+
+
 def get_optimizer(name: str) -> Optimizer:
     """The optimizer of that name.
 
@@ -63,22 +71,33 @@ def get_optimizer(name: str) -> Optimizer:
 class Shards:
     """Ways each part of the training state is divided over data-parallel devices."""
 
-    weights: int
-    grads: int
-    optimizer: int
+    weights: Numeric
+    grads: Numeric
+    optimizer: Numeric
 
 
-def zero_shards(stage: int, dp: int) -> Shards:
+def zero_shards(stage: Numeric, dp: Numeric) -> Shards:
     """Shards of a ZeRO stage: 0 none, 1 optimizer, 2 and gradients, 3 and weights (FSDP).
 
     Raises:
-        BadInput: no such stage, or fewer than one device.
+        BadInput: no such stage, or fewer than one device; arrays are trusted.
     """
-    if stage not in (0, 1, 2, 3):
+    if isinstance(stage, int) and stage not in (0, 1, 2, 3):
         raise BadInput(f"ZeRO stage {stage} does not exist; it is 0, 1, 2 or 3 (3 is FSDP)")
-    if dp < 1:
+    if isinstance(dp, int) and dp < 1:
         raise BadInput(f"data parallelism is {dp}; it is at least 1")
-    return Shards(dp if stage == 3 else 1, dp if stage >= 2 else 1, dp if stage >= 1 else 1)
+    return Shards(where(stage >= 3, dp, 1), where(stage >= 2, dp, 1), where(stage >= 1, dp, 1))
+
+
+def adapter_params(architecture: Architecture, rank: float) -> float:
+    """Parameters of low-rank adapters on every matrix of the layers.
+
+    Sources: LoRA, arXiv 2106.09685: rank * (d_in + d_out) for each matrix.
+    """
+    return float(sum(float(lora_params(rank=rank, d_in=float(w.shape[0]), d_out=float(w.shape[1]),
+                                       count=float(w.count * repeats)))
+                     for w, repeats in architecture.weights()
+                     if len(w.shape) == 2 and w.role in _ADAPTED))
 
 
 def state_bytes(*, n_params: Numeric, optimizer_bytes: Numeric = 12.0,

@@ -14,6 +14,7 @@ from ridgeline.memory.peak import (
     layer_activation,
     state_items,
 )
+from ridgeline.memory.training import adapter_params
 from ridgeline.quantity import Quantity, format_si
 from ridgeline.questions.answer import Answer, Cell, Table, levers_table
 from ridgeline.questions.resolve import Resolved, resolve
@@ -77,10 +78,7 @@ def _trained(resolved: Resolved) -> float:
     rank = resolved.scenario.training.adapter_rank
     if rank is None:
         return float(resolved.architecture.total_params)
-    return float(sum(rank * (w.shape[0] + w.shape[1]) * w.count * repeats
-                     for w, repeats in resolved.architecture.weights()
-                     if len(w.shape) == 2 and w.role in ("attention", "ffn", "expert",
-                                                         "shared_expert", "mixer")))
+    return adapter_params(resolved.architecture, rank)
 
 
 def training_items(resolved: Resolved) -> dict[str, float]:

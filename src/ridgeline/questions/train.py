@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ridgeline.errors import BadInput, Infeasible
-from ridgeline.quantity import Quantity, format_si
+from ridgeline.errors import BadInput, Infeasible, UnknownName
+from ridgeline.quantity import Quantity, format_si, parse_number
 from ridgeline.questions.answer import Answer, Cell, Table
 from ridgeline.training import run_plan
 from ridgeline.training.layout import SCHEDULES, Batch, Layout, check_layout
 from ridgeline.training.step_time import StepTime, TrainingCase, step_time
 
-__all__ = ["TrainAsk", "best_layout", "train"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
+    from ridgeline.machine import Cluster
+    from ridgeline.model.architecture import Architecture
+    from ridgeline.training.memory import Tuning
+
+__all__ = ["RECOMPUTE", "TrainAsk", "best_layout", "case_of", "train"]
+
+RECOMPUTE = ("none", "selective", "full", "reversible")
 # Reference of the failure model: 419 unexpected interruptions in 54 days on 16,384 chips
 # (Llama 3 report, arXiv 2407.21783).
 _CHIP_MTBF = 54 * 86400.0 * 16384 / 419
+_DEGREES = ("tp", "pp", "dp", "cp", "ep", "vp", "micro_batch", "zero", "recompute", "schedule")
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,9 @@ class TrainAsk:
         usd_per_chip_hour, pue, grams_per_kwh: prices and grid; None: the chip's mean rent.
         storage_bandwidth: writes checkpoints [B/s].
         restart: seconds to find a fault and start again [s].
+        adapter_rank: train low-rank adapters of this rank on frozen weights (LoRA); None: all.
+        frozen: format of frozen weights, such as nf4 (QLoRA); "": 16 bit.
+        chip_mtbf: time between failures that one chip and its share of the rest cause [s].
     """
 
     model: str
@@ -50,6 +63,38 @@ class TrainAsk:
     grams_per_kwh: float = 400.0
     storage_bandwidth: float = 1e11
     restart: float = 600.0
+    adapter_rank: int | None = None
+    frozen: str = ""
+    chip_mtbf: float = _CHIP_MTBF
+
+    @classmethod
+    def from_fields(cls, given: Mapping[str, Any]) -> TrainAsk:
+        """Read names and texts such as {"model": "Llama-3.1-8B", "tokens": "2T", "tp": 8}.
+
+        Raises:
+            BadInput: an unknown name, or a value that is no number where one is needed.
+        """
+        known = [f.name for f in dataclasses.fields(cls) if f.name != "layout"]
+        for name in given:
+            if name not in known and name not in _DEGREES:
+                raise UnknownName.among("field of train", name, (*known, *_DEGREES))
+        texts = ("model", "machine", "precision", "optimizer", "frozen", "recompute", "schedule")
+        read: dict[str, Any] = {
+            name: value if name in texts else _number(name, value)
+            for name, value in given.items() if value is not None}
+        degrees: dict[str, Any] = {"dp": 0} | {n: read.pop(n) for n in _DEGREES if n in read}
+        return cls(layout=Layout(**degrees), **read)
+
+
+def _number(name: str, value: Any) -> float | int:
+    try:
+        number = parse_number(value)
+    except (TypeError, BadInput) as error:
+        raise BadInput(f"{name} must be a number such as 8, 2T or 1e12, not {value!r}") from error
+    whole = name in _DEGREES or name in ("seq", "adapter_rank")
+    if whole and not float(number).is_integer():
+        raise BadInput(f"{name} must be a whole number, not {value}")
+    return int(number) if whole else number
 
 
 def train(ask: TrainAsk) -> Answer:
@@ -60,57 +105,99 @@ def train(ask: TrainAsk) -> Answer:
 
     Returns:
         an Answer with `step_s`, `tokens_per_s_per_chip`, `mfu`, `hfu`, `bubble_share`,
-        `memory_bytes`, `fits`, `days`, `usd`, `mwh`, `flop`; tables "step" and "memory".
+        `memory_bytes`, `fits`, `days`, `usd`, `mwh`, `flop`; tables "step", "memory", "groups".
 
     Raises:
         BadInput: an unknown name, or an impossible layout with the nearest valid one.
     """
+    from ridgeline.questions.train_parts import derivations, groups_table, levers
     from ridgeline.training.constants import shipped
 
-    case = _case(ask)
+    case = case_of(ask)
     found = step_time(case, shipped())
-    items = _memory_items(ask, case)
+    items = memory_items(ask, case.architecture, case.layout, case.batch)
     out = _quantities(ask, case, found, sum(items.values()))
-    return Answer("train", _asked(ask, case), out,
-                  (_step_table(found), _memory_table(items)), _notes(case))
+    tables = (_step_table(found), _memory_table(items), groups_table(case),
+              levers(ask, case, found))
+    return Answer("train", _asked(ask, case), out, tables, _notes(ask, case),
+                  derivations(ask, case, out))
 
 
 def best_layout(ask: TrainAsk) -> TrainAsk:
     """The same run in the valid layout with the shortest step that fits in memory.
 
     Raises:
-        Infeasible: no layout fits.
+        Infeasible: no layout is valid, or none fits.
     """
-    from ridgeline.machine.parse import parse_machine
     from ridgeline.memory.engines import device_memory
-    from ridgeline.model.load import load_architecture
     from ridgeline.training.constants import shipped
     from ridgeline.training.search import ranked
 
-    architecture, cluster = load_architecture(ask.model), parse_machine(ask.machine)
-    batch = Batch(max(1, round(ask.batch_tokens / ask.seq)), ask.seq)
+    architecture, cluster = _checked(ask)
+    batch = Batch(_even(ask.batch_tokens / ask.seq), ask.seq)
+    found = ranked(architecture, batch, cluster, ask.precision, shipped(), tuning_of(ask))
     room = device_memory(cluster.chip)
-    # Fastest first, so the first that fits is the best that fits.
-    for _, layout in ranked(architecture, batch, cluster, ask.precision, shipped()):
-        case = TrainingCase(architecture, cluster, layout, batch, ask.precision)
-        if sum(_memory_items(ask, case).values()) <= room:
-            return dataclasses.replace(ask, layout=layout)
+    if best := found.fastest(room):
+        return dataclasses.replace(ask, layout=best[1], batch_tokens=float(batch.tokens))
+    if not found.layouts:
+        raise Infeasible(f"no layout of {ask.model} on {ask.machine} is valid with "
+                         f"{batch.sequences} sequences a step: use another number of chips or a "
+                         "larger batch")
+    least = float(found.memory.min())
     raise Infeasible(f"no layout of {ask.model} on {ask.machine} fits in memory with "
-                     f"{batch.sequences} sequences of {ask.seq} tokens a step")
+                     f"{batch.sequences} sequences of {ask.seq} tokens a step: the smallest takes "
+                     f"{format_si(least, 'B')}, a device has {format_si(room, 'B')}")
 
 
-def _case(ask: TrainAsk) -> TrainingCase:
+def _even(sequences: float) -> int:
+    """Sequences of a step, rounded by at most 3 % to a number that powers of two divide."""
+    step = 2 ** max(0, int(math.log2(max(sequences, 1.0) / 16.0))) if sequences >= 16 else 1
+    return max(1, round(sequences / step)) * step
+
+
+def _checked(ask: TrainAsk) -> tuple[Architecture, Cluster]:
+    """Model and machine, once every number is known to make sense."""
     from ridgeline.machine.parse import parse_machine
+    from ridgeline.memory.training import get_optimizer
     from ridgeline.model.load import load_architecture
 
-    if not (ask.tokens > 0 and ask.seq >= 1 and ask.batch_tokens >= ask.seq):
-        raise BadInput("tokens and seq must be positive and a batch at least one sequence of "
-                       f"{ask.seq} tokens, not {ask.batch_tokens:g}")
-    if ask.layout.schedule not in SCHEDULES:
-        raise BadInput(f"schedule {ask.layout.schedule!r} is not one of: {', '.join(SCHEDULES)}")
-    architecture, cluster = load_architecture(ask.model), parse_machine(ask.machine)
+    positive = {"tokens": ask.tokens, "seq": ask.seq, "batch_tokens": ask.batch_tokens,
+                "pue": ask.pue, "storage_bandwidth": ask.storage_bandwidth,
+                "chip_mtbf": ask.chip_mtbf,
+                "adapter_rank": 1 if ask.adapter_rank is None else ask.adapter_rank}
+    least_zero = {"restart": ask.restart, "grams_per_kwh": ask.grams_per_kwh,
+                  "price": ask.usd_per_chip_hour or 0.0}
+    for name, value in (positive | least_zero).items():
+        if not math.isfinite(value) or value < 0 or (value == 0 and name in positive):
+            raise BadInput(f"{name} must be {'positive' if name in positive else 'at least 0'}, "
+                           f"not {value:g}")
+    if ask.batch_tokens < ask.seq:
+        raise BadInput(f"a batch of {ask.batch_tokens:g} tokens holds no sequence of {ask.seq}")
     layout = ask.layout
-    if layout.dp == 0:
+    if layout.schedule not in SCHEDULES:
+        raise BadInput(f"schedule {layout.schedule!r} is not one of: {', '.join(SCHEDULES)}")
+    if layout.recompute not in RECOMPUTE:
+        raise BadInput(f"recompute {layout.recompute!r} is not one of: {', '.join(RECOMPUTE)}")
+    if ask.frozen and ask.adapter_rank is None:
+        raise BadInput(f"frozen weights in {ask.frozen} need adapters to train: give adapter_rank")
+    get_optimizer(ask.optimizer)
+    return load_architecture(ask.model), parse_machine(ask.machine)
+
+
+def case_of(ask: TrainAsk) -> TrainingCase:
+    """The run as the step model takes it.
+
+    Raises:
+        BadInput: an unknown name, a value out of range, an impossible layout.
+    """
+    from ridgeline.memory.training import adapter_params
+
+    architecture, cluster = _checked(ask)
+    layout = ask.layout
+    for name in ("tp", "pp", "cp", "ep", "vp", "micro_batch"):
+        if getattr(layout, name) < 1:
+            raise BadInput(f"{name} must be at least 1, not {getattr(layout, name)}")
+    if layout.dp <= 0:
         layout = dataclasses.replace(
             layout, dp=max(1, cluster.n_chips // (layout.tp * layout.pp * layout.cp)))
     group = layout.dp * layout.micro_batch
@@ -120,7 +207,33 @@ def _case(ask: TrainAsk) -> TrainingCase:
         sequences = int(ask.batch_tokens / ask.seq)
     batch = Batch(sequences, ask.seq)
     check_layout(architecture, layout, batch, cluster.n_chips)
-    return TrainingCase(architecture, cluster, layout, batch, ask.precision)
+    adapters = ask.adapter_rank is not None
+    return TrainingCase(
+        architecture, cluster, layout, batch, ask.precision, backward=1.0 if adapters else 2.0,
+        trained=adapter_params(architecture, ask.adapter_rank or 0) if adapters else None,
+        packed_bytes=_frozen_bits(ask) / 8.0 if _frozen_bits(ask) < 16 else 0.0)
+
+
+def _frozen_bits(ask: TrainAsk) -> float:
+    from ridgeline.formats import get_format
+
+    return float(get_format(ask.frozen).bits) if ask.frozen else 16.0
+
+
+def tuning_of(ask: TrainAsk) -> Tuning:
+    """Optimizer and adapters, as the memory of a device needs them."""
+    from ridgeline.training.memory import Tuning
+
+    return Tuning(ask.optimizer, ask.adapter_rank, _frozen_bits(ask))
+
+
+def memory_items(ask: TrainAsk, architecture: Architecture, layout: Layout, batch: Batch
+                 ) -> dict[str, float]:
+    """Bytes on the fullest device by item, those that are not zero."""
+    from ridgeline.training.memory import device_items
+
+    items = device_items(architecture, layout, batch, tuning_of(ask))
+    return {name: float(size) for name, size in items.items() if size}
 
 
 def _asked(ask: TrainAsk, case: TrainingCase) -> dict[str, Any]:
@@ -137,17 +250,13 @@ def _quantities(ask: TrainAsk, case: TrainingCase, found: StepTime, memory: floa
 
     n, chip = case.cluster.n_chips, case.cluster.chip
     low, high, _, _ = spread(bool(case.architecture.params_by_role.get("expert")))
-    per_token = flop_per_token(case.architecture, case.batch.seq)
+    per_token = flop_per_token(case.architecture, case.batch.seq) * (1.0 + case.backward) / 3.0
     peak = chip.peaks.get("bf16") or chip.peaks["fp16"]
-    rate = case.batch.tokens / found.step / n
+    step = float(found.step)
+    rate = case.batch.tokens / step / n
     mfu = rate * per_token / peak
-    share = _goodput(ask, case)
-    seconds = ask.tokens / (rate * n) / share
-    price = ask.usd_per_chip_hour
-    if price is None and chip.usd_per_hour:
-        price = sum(chip.usd_per_hour) / 2
-    energy = float(run_plan.run_energy(run_time=seconds, n_chips=n, chip_watts=chip.tdp,
-                                       pue=ask.pue))
+    goodput = _goodput(ask, case)
+    seconds = ask.tokens / (rate * n) / goodput["goodput"]
 
     def time(value: float, unit: str) -> Quantity:
         return Quantity(value, value * low, value * high, unit, "calibrated")
@@ -160,62 +269,59 @@ def _quantities(ask: TrainAsk, case: TrainingCase, found: StepTime, memory: floa
         "bound": f"{format_si(abs(spare), 'B')} " + ("to spare" if spare >= 0 else "short")
         + f" on each {chip.name}",
         "fits": spare >= 0,
-        "step_s": time(found.step, "s"), "tokens_per_s_per_chip": inverse(rate, "token/s"),
-        "mfu": inverse(mfu, "1"), "hfu": inverse(mfu * (1 + found.recomputed / 3), "1"),
-        "bubble_share": Quantity.exact(found.bubble_share, "1", "calibrated"),
+        "step_s": time(step, "s"), "tokens_per_s_per_chip": inverse(rate, "token/s"),
+        "mfu": inverse(mfu, "1"),
+        "hfu": inverse(mfu * (1 + float(found.recomputed) / (1.0 + case.backward)), "1"),
+        "bubble_share": Quantity.exact(float(found.bubble_share), "1", "calibrated"),
         "memory_bytes": Quantity.exact(memory, "B"),
         "flop": Quantity.exact(ask.tokens * per_token, "FLOP"),
-        "goodput": Quantity.exact(share, "1", "derived"),
-        "days": time(seconds / 86400.0, "1"),
-        "mwh": time(energy / 3.6e9, "1"),
-        "co2_tonnes": time(float(run_plan.run_emissions(
-            energy=energy, grams_per_kwh=ask.grams_per_kwh)) / 1e3, "1"),
-    }
+        **{name: Quantity.exact(value, "s" if name.endswith("_s") else "1", "derived")
+           for name, value in goodput.items()},
+        "failures": time(seconds * n / ask.chip_mtbf, "1"),
+        "days": time(seconds / 86400.0, "1"), **_costs(ask, case, seconds, time)}
+    if case.trained is not None:
+        out["trained_params"] = Quantity.exact(case.trained, "param")
+    return out
+
+
+def _costs(ask: TrainAsk, case: TrainingCase, seconds: float, time: Any) -> dict[str, Quantity]:
+    """Energy, carbon and, where the chip has a price, dollars."""
+    n, chip = case.cluster.n_chips, case.cluster.chip
+    price = ask.usd_per_chip_hour
+    if price is None and chip.usd_per_hour:
+        price = sum(chip.usd_per_hour) / 2
+    energy = float(run_plan.run_energy(run_time=seconds, n_chips=n, chip_watts=chip.tdp,
+                                       pue=ask.pue))
+    out = {"mwh": time(energy / 3.6e9, "1"),
+           "co2_tonnes": time(float(run_plan.run_emissions(
+               energy=energy, grams_per_kwh=ask.grams_per_kwh)) / 1e3, "1")}
     if price is not None:
         out["usd"] = time(float(run_plan.run_cost(run_time=seconds, n_chips=n,
                                                   usd_per_chip_hour=price)), "USD")
     return out
 
 
-def _goodput(ask: TrainAsk, case: TrainingCase) -> float:
-    """Share of the time that makes progress: failures as on the Llama 3 machine."""
-    n = float(case.cluster.n_chips)
-    write = run_plan.checkpoint_seconds(state_bytes=14.0 * case.architecture.total_params,
-                                        storage_bandwidth=ask.storage_bandwidth)
-    interval = run_plan.best_checkpoint_interval(checkpoint_time=write, mtbf=_CHIP_MTBF / n)
+def _goodput(ask: TrainAsk, case: TrainingCase) -> dict[str, float]:
+    """Share of the time that makes progress, checkpoints as often as loses least."""
+    n, trained = float(case.cluster.n_chips), case.trained or case.architecture.total_params
+    write = float(run_plan.checkpoint_seconds(state_bytes=14.0 * trained,
+                                              storage_bandwidth=ask.storage_bandwidth))
+    interval = float(run_plan.best_checkpoint_interval(checkpoint_time=write,
+                                                       mtbf=ask.chip_mtbf / n))
     share = float(run_plan.goodput(checkpoint_time=write, checkpoint_interval=interval,
-                                   restart_time=ask.restart, chip_mtbf=_CHIP_MTBF, n_chips=n))
+                                   restart_time=ask.restart, chip_mtbf=ask.chip_mtbf, n_chips=n))
     if share <= 0:
         raise BadInput("checkpoints and restarts take all the time: raise storage_bandwidth or "
-                       "lower restart")
-    return share
-
-
-def _memory_items(ask: TrainAsk, case: TrainingCase) -> dict[str, float]:
-    from ridgeline.deployment import Deployment
-    from ridgeline.memory.peak import TrainingRun, activation_items, get_framework, state_items
-
-    layout = case.layout
-    plan = Deployment(tp=layout.tp, pp=layout.pp, attention_dp=max(1, layout.ep // layout.tp),
-                      ep=layout.ep)
-    run = TrainingRun(
-        layout.micro_batch, -(-case.batch.seq // layout.cp),
-        n_microbatches=case.batch.sequences // (layout.dp * layout.micro_batch),
-        recompute="full" if layout.recompute == "full" else "none", optimizer=ask.optimizer,
-        zero_stage=layout.zero, dp=layout.dp * layout.cp,
-        flash_attention=layout.recompute != "none")
-    counts = get_framework("ideal")
-    items = state_items(case.architecture, plan, run, counts)
-    items |= activation_items(case.architecture, plan, run, counts)
-    return {name: size for name, size in items.items() if size}
+                       "chip_mtbf, or lower restart")
+    return {"goodput": share, "checkpoint_s": write, "checkpoint_interval_s": interval}
 
 
 def _step_table(found: StepTime) -> Table:
-    total = sum(found.parts.values())
-    rows: list[list[Cell]] = [[name.replace("_", " "), seconds, seconds / total]
+    total = float(sum(found.parts.values()))
+    rows: list[list[Cell]] = [[name.replace("_", " "), float(seconds), float(seconds) / total]
                               for name, seconds in found.parts.items() if seconds]
     return Table.of("step", {"part": "1", "time": "s", "share": "1"}, rows,
-                    title="Where a step goes")
+                    title="Where a step goes (time not hidden behind other work)")
 
 
 def _memory_table(items: dict[str, float]) -> Table:
@@ -224,9 +330,17 @@ def _memory_table(items: dict[str, float]) -> Table:
                     title="Memory of the fullest device, counts alone")
 
 
-def _notes(case: TrainingCase) -> tuple[str, ...]:
-    return (f"A step is {case.batch.sequences} sequences of {case.batch.seq} tokens. MFU and HFU "
-            "are over the 16-bit dense peak, attention counted causally.",
-            "Intervals: measured runs of models held out of the fit; overlap and kernels of "
-            "Megatron-Bridge.",
-            "Failures as on the Llama 3 machine: one in 50,700 chip-hours.")
+def _notes(ask: TrainAsk, case: TrainingCase) -> tuple[str, ...]:
+    notes = [f"A step is {case.batch.sequences} sequences of {case.batch.seq} tokens. MFU and HFU "
+             "are over the 16-bit dense peak, attention counted causally.",
+             "Intervals: measured runs of models held out of the fit; overlap and kernels of "
+             "Megatron-Bridge.",
+             f"Failures: one in {ask.chip_mtbf / 3600:,.0f} chip-hours (Llama 3's machine: 50,700)"
+             "."]
+    if case.layout.recompute == "reversible":
+        notes.append("Reversible: for networks whose layers give their inputs back from their "
+                     "outputs (RevNet); `ridgeline.memory.reversible` runs one.")
+    if ask.adapter_rank is not None:
+        notes.append("Adapters: gradients pass through frozen weights, none are made for them: "
+                     "4 FLOP a parameter and token instead of 6.")
+    return tuple(notes)

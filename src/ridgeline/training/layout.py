@@ -26,7 +26,8 @@ class Layout:
         vp: model chunks of each pipeline stage (interleaved when above 1).
         micro_batch: sequences that a replica computes at a time.
         zero: sharding stage 0 to 3; 3 is FSDP.
-        recompute: none, selective (attention only, as flash attention always does), full.
+        recompute: none, selective (attention only, as flash attention always does), full, or
+            reversible (outputs give the inputs back; for networks built so).
         schedule: 1f1b, interleaved or zero-bubble.
     """
 
@@ -40,6 +41,11 @@ class Layout:
     zero: int = 1
     recompute: str = "selective"
     schedule: str = "1f1b"
+
+    @property
+    def again(self) -> float:
+        """Forward passes done a second time in the backward pass."""
+        return 1.0 if self.recompute in ("full", "reversible") else 0.0
 
     @property
     def chips(self) -> int:
@@ -83,9 +89,9 @@ def broken_rules(architecture: Architecture, layout: Layout, batch: Batch, n_chi
         out.append(f"a sequence of {batch.seq} tokens does not divide into 2 x cp {layout.cp} "
                    "equal parts")
     out += _expert_rules(architecture, layout)
-    if layout.zero == 3 and layout.pp > 1:
-        out.append("zero 3 gathers weights for every micro-batch of a pipeline; use zero 1 with "
-                   f"pp {layout.pp}")
+    if layout.zero >= 2 and layout.pp > 1:
+        out.append(f"zero {layout.zero} moves gradients or weights for every micro-batch of a "
+                   f"pipeline; use zero 1 with pp {layout.pp}")
     return out
 
 
@@ -133,7 +139,7 @@ def _around(architecture: Architecture, layout: Layout, n_chips: int) -> Iterabl
                         yield replace(
                             layout, tp=tp, pp=pp, cp=cp, dp=n_chips // (tp * pp * cp), ep=ep,
                             micro_batch=micro, vp=layout.vp if pp > 1 else 1,
-                            zero=1 if layout.zero == 3 and pp > 1 else layout.zero)
+                            zero=1 if layout.zero >= 2 and pp > 1 else layout.zero)
 
 
 def _divisors(number: int, most: int) -> list[int]:

@@ -25,8 +25,8 @@ __all__ = ["KINDS", "PRECISIONS", "Work", "flop_per_token", "link_seconds", "mic
 
 # Matrix work by the peak it runs at; everything else by what bounds it.
 KINDS = ("matmul_bf16", "matmul_fp8", "matmul_fp4", "grouped_bf16", "grouped_fp8", "grouped_fp4",
-         "attention", "scan", "scores", "elementwise", "quantise", "ops", "tp", "tp_count", "ep",
-         "ep_count", "cp", "head", "head_elementwise", "misaligned")
+         "attention", "scan", "scores", "elementwise", "quantise", "quantise_fp4", "ops",
+         "tp", "tp_count", "ep", "ep_count", "cp", "head", "head_elementwise", "misaligned")
 # Training recipe -> format of the layers' matrices. Head, router and attention stay in 16 bit.
 PRECISIONS = {"bf16": "bf16", "fp16": "fp16", "fp8": "fp8", "mxfp8": "mxfp8", "nvfp4": "nvfp4"}
 # Unfused attention reads and writes each score so many bytes in a forward pass: scores out, scaled
@@ -126,7 +126,8 @@ def _add(sums: dict[str, Numeric], op: Op, cluster: Cluster, *, tp: int, cp: int
         kind = "head" if op.part == "head" else _matrix_kind(op)
         sums[kind] = sums[kind] + floor
         if kind.endswith(("fp8", "fp4")):
-            sums["quantise"] = sums["quantise"] + n * op.activation_bytes / chip.memory_bandwidth
+            cast = "quantise_fp4" if kind.endswith("fp4") else "quantise"
+            sums[cast] = sums[cast] + n * op.activation_bytes / chip.memory_bandwidth
         if op.kind == "matmul" and any(float(op.shape[d]) % _ALIGNED for d in ("k", "n")):
             sums["misaligned"] = sums["misaligned"] + floor
     elif op.kind == "attention":

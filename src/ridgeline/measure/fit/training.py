@@ -7,14 +7,11 @@ prior by its stated spread, so that what the data do not say stays plausible.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ridgeline.errors import RidgelineError
-from ridgeline.measure.truth.reader import Table
 from ridgeline.measure.validate.training_rows import case_of, reported_flop_per_token
 from ridgeline.training.step_time import (
     PRIORS,
@@ -30,11 +27,12 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[np.float64]]
 
-__all__ = ["Observation", "fit", "held_out", "observations", "write_constants"]
+__all__ = ["Observation", "fit", "fit_training", "held_out", "log_ratios", "observations"]
 
 _NAMES = tuple(PRIORS)
 _FRAMEWORK_SPREAD = 0.15     # spread of a framework's factor before it was measured
 _NOISE = 0.08                # spread of repeated runs of one layout
+_NUDGE = 1e-5                # step of a logarithm when slopes are taken
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,13 +47,16 @@ class Observation:
     device: str
 
 
-def observations(table: Table) -> list[Observation]:
+def observations(rows: Iterable[dict[str, Any]]) -> list[Observation]:
     """The rows that state a layout and a rate, in whatever form the rate is."""
     found = []
-    for row in table.dicts():
+    known: dict[TrainingCase, tuple[TrainingCase, Work]] = {}
+    for row in rows:
         try:
             case = case_of(row)
-            work = case_work(case)
+            if case not in known:
+                known[case] = case, case_work(case)
+            case, work = known[case]
         except RidgelineError:
             continue
         rate = row["tokens_per_s_per_gpu"]
@@ -75,20 +76,20 @@ def log_ratios(seen: Sequence[Observation], constants: Constants) -> Array:
     """log(predicted / measured) rate of each run."""
     import numpy as np
 
-    return np.array([math.log(
-        o.case.batch.tokens / o.case.cluster.n_chips
-        / step_time(o.case, constants, o.work).step / o.rate) for o in seen])
+    memo: dict[int, Array] = {}     # runs repeat; `observations` shares what is equal
+    for o in seen:
+        if id(o.work) not in memo:
+            memo[id(o.work)] = np.log(o.case.batch.tokens / o.case.cluster.n_chips
+                                      / step_time(o.case, constants, o.work).step)
+    return np.array([memo[id(o.work)] - math.log(o.rate) for o in seen])
 
 
 def _constants(point: Array, frameworks: Sequence[str]) -> Constants:
     import numpy as np
 
-    values = {n: min(PRIORS[n][0] * math.exp(v), PRIORS[n][2])
+    values = {n: np.minimum(PRIORS[n][0] * np.exp(v), PRIORS[n][2])
               for n, v in zip(_NAMES, point, strict=False)}
-    rest = np.exp(point[len(_NAMES):])
-    # Nothing is faster than the roofs: a framework may cost time over the parts, not save it
-    # beyond what their efficiencies allow.
-    return Constants(values, dict(zip(frameworks, map(float, rest), strict=True)))
+    return Constants(values, dict(zip(frameworks, np.exp(point[len(_NAMES):]), strict=True)))
 
 
 def fit(seen: Sequence[Observation], evaluations: int = 12) -> Constants:
@@ -99,14 +100,19 @@ def fit(seen: Sequence[Observation], evaluations: int = 12) -> Constants:
     frameworks = sorted({o.case.framework for o in seen})
     spreads = np.array([PRIORS[n][1] for n in _NAMES] + [_FRAMEWORK_SPREAD] * len(frameworks))
 
-    def residuals(point: Array) -> Array:
-        off = log_ratios(seen, _constants(point, frameworks)) / _NOISE
+    def residuals(points: Array) -> Array:
+        off = log_ratios(seen, _constants(points, frameworks)) / _NOISE
         # Soft L1 by hand, so that the priors stay quadratic.
         robust = np.sign(off) * np.sqrt(2 * (np.sqrt(1 + off**2) - 1))
-        return np.concatenate([robust, point / spreads])
+        return np.concatenate([robust, points / spreads.reshape(-1, *[1] * (points.ndim - 1))])
+
+    def slopes(point: Array) -> Array:
+        # Every constant moved a little, all at once: constants may be arrays in the step model.
+        moved = point[:, None] + _NUDGE * np.eye(len(point))
+        return np.asarray((residuals(moved) - residuals(point)[:, None]) / _NUDGE)
 
     most = [math.log(PRIORS[n][2] / PRIORS[n][0]) + 1e-9 for n in _NAMES]
-    found = least_squares(residuals, np.zeros(len(spreads)), max_nfev=evaluations,
+    found = least_squares(residuals, np.zeros(len(spreads)), slopes, max_nfev=evaluations,
                           bounds=([-4.0] * len(spreads),
                                   [*most, *([1.0] * len(frameworks))]))
     return _constants(found.x, frameworks)
@@ -129,29 +135,64 @@ def held_out(seen: Sequence[Observation], by: str = "model", folds: int = 5) -> 
     for fold in range(folds):
         inside = [i for i, g in enumerate(labels) if fold_of[g] == fold]
         if inside:
-            constants = fit([o for i, o in enumerate(seen) if fold_of[labels[i]] != fold], 6)
+            constants = fit([o for i, o in enumerate(seen) if fold_of[labels[i]] != fold], 8)
             out[inside] = log_ratios([seen[i] for i in inside], constants)
     return out
 
 
-def write_constants(table: Table, path: str | Path) -> dict[str, Any]:
-    """Fit to a table and write the constants file; returns what was written."""
-    import numpy as np
+def fit_training(rows: dict[str, Array], say: Callable[[str], None] = lambda _: None
+                 ) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Fit to published runs, for `measure.calibrate`.
 
-    from ridgeline.files import write_atomically
+    Args:
+        rows: columns of the training table.
+        say: told what is being held out.
 
-    seen = observations(table)
-    constants, left = fit(seen), held_out(seen)
-    moe = np.array([bool(o.case.architecture.params_by_role.get("expert")) for o in seen])
-    spreads = {}
-    for name, group in (("dense", ~moe), ("moe", moe)):
-        # A rate too high by x is a step time too short by x.
-        spreads[name] = [round(float(v), 4) for v in np.exp(
-            np.quantile(left[group], [0.1, 0.9, 0.025, 0.975]))]
-    content = {"source": "public training runs; see the licences of the measured tables",
-               "rows": len(seen),
+    Returns:
+        constants, framework factors and the spread of rates of models held out; and errors on
+        what each fit did not see: models, devices, sources.
+    """
+    seen = observations(_dicts(rows))
+    constants = fit(seen)
+    left = {}
+    for by in ("model", "device", "source"):
+        say(f"training: holding out each {by}")
+        left[by] = held_out(seen, by)
+    content = {"rows": len(seen),
                "constants": {n: float(f"{v:.5g}") for n, v in constants.values.items()},
                "frameworks": {n: float(f"{v:.5g}") for n, v in constants.frameworks.items()},
-               "spread": spreads}
-    write_atomically(path, json.dumps(content, indent=1) + "\n")
-    return content
+               "spread": _spreads(seen, left["model"])}
+    return content, {f"{by} held out": _errors(seen, off) for by, off in left.items()}
+
+
+def _dicts(rows: dict[str, Array]) -> list[dict[str, Any]]:
+    lists = [[None if v != v else v for v in column.tolist()] for column in rows.values()]
+    return [dict(zip(rows, values, strict=True)) for values in zip(*lists, strict=True)]
+
+
+def _experts(seen: Sequence[Observation]) -> Array:
+    import numpy as np
+
+    return np.array([bool(o.case.architecture.params_by_role.get("expert")) for o in seen])
+
+
+def _spreads(seen: Sequence[Observation], off: Array) -> dict[str, list[float]]:
+    """Factors on a step time that end its intervals: a rate too high is a step too short."""
+    import numpy as np
+
+    moe = _experts(seen)
+    return {name: [round(float(v), 4) for v in np.exp(np.quantile(off[group],
+                                                                  [0.1, 0.9, 0.025, 0.975]))]
+            for name, group in (("dense", ~moe), ("moe", moe))}
+
+
+def _errors(seen: Sequence[Observation], off: Array) -> dict[str, float]:
+    import numpy as np
+
+    ape, moe = 100 * np.abs(np.expm1(off)), _experts(seen)
+    narrow = np.array([o.case.precision == "bf16" for o in seen]) & ~moe
+    return {"n": len(seen), "median_ape_pct": round(float(np.median(ape)), 2),
+            "p90_ape_pct": round(float(np.percentile(ape, 90)), 2),
+            "bias_pct": round(float(100 * np.expm1(np.median(off))), 2),
+            "dense_bf16_median_ape_pct": round(float(np.median(ape[narrow])), 2),
+            "moe_median_ape_pct": round(float(np.median(ape[moe])), 2)}

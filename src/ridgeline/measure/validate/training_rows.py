@@ -8,6 +8,7 @@ from typing import Any
 
 from ridgeline.errors import BadInput
 from ridgeline.measure.truth.names import architecture_named
+from ridgeline.memory.training import adapter_params
 from ridgeline.model.architecture import Architecture
 from ridgeline.training.layout import Batch, Layout
 from ridgeline.training.step_time import TrainingCase
@@ -20,6 +21,8 @@ _FRAMEWORKS = (("megatron-bridge", "megatron_bridge"), ("megatron-deepspeed", "m
                ("torchtitan", "torchtitan"), ("maxtext", "maxtext"), ("peft", "peft"),
                ("deepspeed", "deepspeed"), ("nemo", "nemo"))
 _UNFUSED = ("megatron_deepspeed", "megatron_lm")
+_PACKED_BYTES = 0.52                   # of a 4-bit weight with its scales
+_ADAPTER_RANK = 64.0                   # default of Qwen's fine-tuning script
 _HEAD_DIM = 128                        # of shapes that do not state their heads
 
 
@@ -77,9 +80,8 @@ def case_of(row: dict[str, Any]) -> TrainingCase:
     if not framework:
         raise BadInput(f"no training model of framework {row['framework']!r}: the row states no "
                        "parallel layout")
-    if "Q-LoRA" in task or "multinode" in task or "offload" in row["framework"]:
-        raise BadInput(f"{task} with {row['framework']}: host traffic and widening are not "
-                       "modelled")
+    if "multinode" in task:
+        raise BadInput(f"{task}: the row does not state how the nodes share the model")
     if not row["n_gpus"] or not row["seq_len_tokens"]:
         raise BadInput("the row states neither its chips nor its sequence length")
     architecture, n = _architecture(row), int(row["n_gpus"])
@@ -88,9 +90,12 @@ def case_of(row: dict[str, Any]) -> TrainingCase:
     return TrainingCase(
         architecture, cluster, layout, Batch(sequences, int(row["seq_len_tokens"])),
         _precision(row["precision"]), backward=1.0 if "LoRA" in task else 2.0,
+        trained=adapter_params(architecture, _ADAPTER_RANK) if "LoRA" in task else None,
         flash=framework not in _UNFUSED,
         sequence_parallel="sequence" in row["recompute"] or framework not in _UNFUSED,
-        framework=framework)
+        framework=framework, packed_bytes=_PACKED_BYTES if "Q-LoRA" in task else 0.0,
+        offload="offload" in row["framework"],
+        async_tp=True if "async" in row["notes"].lower() else None)
 
 
 def _chip(text: str) -> str:
@@ -112,15 +117,26 @@ def _layout(row: dict[str, Any], framework: str, n: int) -> tuple[Layout, int]:
     if framework == "torchtitan" and pp > 1:
         micro = 1                      # a pipeline splits the local batch
     sequences = int(row["global_batch_seqs"] or micro * dp)
-    sharded = framework in ("llm_foundry", "torchtitan", "maxtext") or row["fsdp"] not in ("", "0")
+    if framework == "megatron_lm" and not row["micro_batch_seqs"]:
+        micro = _tuned_micro_batch(sequences // dp, pp)
+    # DeepSpeed's fine-tuning of all weights on several devices shards them.
+    sharded = (framework in ("llm_foundry", "torchtitan", "maxtext")
+               or (framework == "peft" and n > 1 and "LoRA" not in row["task"])
+               or row["fsdp"] not in ("", "0", "ZeRO-1", "ZeRO-2"))
     recompute = "full" if row["recompute"].startswith("full") or framework == "peft" else "none"
     return Layout(tp, pp, dp, cp, int(row["ep"] or 1), max(1, int(row["vpp"] or 1)), micro,
                   3 if sharded and pp == 1 else 1, recompute), sequences
+
+
+def _tuned_micro_batch(sequences: int, pp: int) -> int:
+    """An unstated micro-batch of a tuned run: the largest with a bubble under an eighth."""
+    return next((size for size in (4, 2) if sequences % size == 0 and sequences // size >= 8 * pp),
+                1)
 
 
 def reported_flop_per_token(case: TrainingCase) -> float:
     """FLOP a token by the source's own count: attention causal, or whole as older ones do."""
     from ridgeline.training.work import flop_per_token
 
-    whole = case.framework in ("llm_foundry", "megatron_deepspeed", "megatron_lm")
+    whole = case.framework in ("llm_foundry", "megatron_deepspeed", "megatron_lm", "nemo")
     return flop_per_token(case.architecture, case.batch.seq, causal=not whole)

@@ -10,6 +10,7 @@ from ridgeline.errors import BadInput
 from ridgeline.measure.truth.names import architecture_named
 from ridgeline.measure.truth.reader import Table
 from ridgeline.measure.validate.prediction import Advance, Interval, Predictions, each_row
+from ridgeline.measure.validate.startup import PHASE, startup_memory
 
 if TYPE_CHECKING:
     from ridgeline.memory.peak import Peak
@@ -29,7 +30,11 @@ _SWEEP_TOKENS = 4096 + 128         # llama.cpp sweeps: longest prompt and what f
 
 def predict(table: Table, advance: Advance) -> Predictions:
     """Peak memory of every row, or the reason why not."""
-    return each_row(table, advance, lambda row: {"memory": _interval(peak_of(row))})
+    return each_row(table, advance, lambda row: {"memory": _of_row(row)})
+
+
+def _of_row(row: dict[str, Any]) -> Interval:
+    return startup_memory(row) if row["phase"] == PHASE else _interval(peak_of(row))
 
 
 def _interval(peak: Peak) -> Interval:

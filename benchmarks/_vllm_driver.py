@@ -1,0 +1,137 @@
+"""Drives a real vLLM engine step by step on a clock of its own; run by vLLM's own Python.
+
+    python benchmarks/_vllm_driver.py ASKED.json ANSWER.json
+
+The clock is the processor time of this process, in which scheduler, model and sampling all run:
+other programs on the machine do not stretch it. It jumps over idle time to the next arrival. So
+the real scheduler serves a load at exactly its times, however busy the machine is.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+os.environ.update({"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": "1",
+                   "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_NO_USAGE_STATS": "1",
+                   "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "VLLM_HOST_IP": "127.0.0.1",
+                   "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_LOGGING_LEVEL": "WARNING"})
+
+
+class Driver:
+    """One engine with given limits."""
+
+    def __init__(self, model, limits):
+        import torch
+        from vllm.engine.arg_utils import EngineArgs
+        from vllm.v1.engine.llm_engine import LLMEngine
+
+        torch.set_num_threads(1)
+        arguments = EngineArgs(
+            model=model, load_format="dummy", skip_tokenizer_init=True, enforce_eager=True,
+            dtype="bfloat16", distributed_executor_backend="uni", disable_log_stats=False,
+            enable_prefix_caching=False, async_scheduling=False,
+            max_model_len=limits["max_model_len"], max_num_seqs=limits["max_num_seqs"],
+            max_num_batched_tokens=limits["max_num_batched_tokens"],
+            num_gpu_blocks_override=limits.get("kv_blocks"), seed=0)
+        self.engine = LLMEngine.from_engine_args(arguments)
+        cache = self.engine.vllm_config.cache_config
+        self.facts = {"block_size": cache.block_size, "kv_blocks": cache.num_gpu_blocks}
+        self.count = 0
+
+    def preemptions(self):
+        return sum(m.value for m in self.engine.get_metrics() if "preemption" in m.name
+                   and hasattr(m, "value"))
+
+    def add(self, prompt, output):
+        from vllm import SamplingParams
+
+        self.count += 1
+        name = f"r{self.count}"
+        ids = [100 + (self.count * 31 + 7 * i) % 3900 for i in range(prompt)]
+        sampling = SamplingParams(max_tokens=output, min_tokens=output, ignore_eos=True,
+                                  temperature=0.0, detokenize=False)
+        self.engine.add_request(name, {"prompt_token_ids": ids}, sampling)
+        return name
+
+    def serve(self, requests, concurrency):
+        """Times of (arrival, first, last) of every request, and the run's counts."""
+        clock, waiting, live, out = 0.0, list(enumerate(requests)), {}, {}
+        flying, before, steps, busy = 0, self.preemptions(), 0, 0.0
+        while waiting or live:
+            mark = time.process_time()
+            while waiting and (flying < concurrency if concurrency
+                               else waiting[0][1][0] <= clock):
+                index, (arrival, prompt, output) = waiting.pop(0)
+                live[self.add(prompt, output)] = index
+                out[index] = [clock if concurrency else arrival, -1.0, -1.0]
+                flying += 1
+            if not live:
+                clock = waiting[0][1][0]
+                continue
+            results = self.engine.step()
+            spent = time.process_time() - mark
+            clock, steps, busy = clock + spent, steps + 1, busy + spent
+            for result in results:
+                times = out[live[result.request_id]]
+                if times[1] < 0 and result.outputs[0].token_ids:
+                    times[1] = clock
+                if result.finished:
+                    times[2] = clock
+                    del live[result.request_id]
+                    flying -= 1
+        return {"times": [out[i] for i in range(len(requests))], "steps": steps, "busy": busy,
+                "wall": clock, "preemptions": self.preemptions() - before}
+
+    def step_time(self, prompt, batch, tokens):
+        """Middle of three: (seconds of the prompts, of a decode step of all, its mean context)."""
+        firsts, decodes, context = [], [], 0.0
+        for _ in range(3):
+            for _ in range(batch):
+                self.add(prompt, tokens)
+            prompts, full, begun, made = 0.0, [], set(), 0
+            while self.engine.has_unfinished_requests():
+                mark = time.process_time()
+                results = self.engine.step()
+                spent = time.process_time() - mark
+                if len(begun) < batch:
+                    prompts += spent
+                elif len(results) == batch:
+                    full.append((spent, prompt + made / batch))
+                begun |= {r.request_id for r in results}
+                made += len(results)
+            firsts.append(prompts)
+            full = sorted(full[1:])
+            if full:
+                decodes.append(full[len(full) // 2][0])
+                context = sum(c for _, c in full) / len(full)
+        return sorted(firsts)[1], sorted(decodes)[1] if decodes else 0.0, context
+
+    def calibrate(self, asked, answer):
+        """Add measured steps to the answer."""
+        for prompt in asked["prompts"]:
+            answer["prompts"].append([prompt, self.step_time(prompt, 1, 1)[0]])
+        for batch, before in asked["decodes"]:
+            _, seconds, context = self.step_time(before, batch, 24)
+            answer["decodes"].append([batch, context, seconds])
+
+
+def main():
+    asked = json.loads(Path(sys.argv[1]).read_text())
+    driver = Driver(asked["model"], asked["limits"])
+    for _ in range(2):
+        driver.step_time(64, 2, 8)
+    answer = {"facts": driver.facts, "prompts": [], "decodes": [], "runs": []}
+    # Before and after the runs: the machine's speed drifts with what else it does.
+    driver.calibrate(asked, answer)
+    for run in asked["runs"]:
+        answer["runs"].append({**driver.serve(run["requests"], run["concurrency"]),
+                               "name": run["name"]})
+        print(run["name"], answer["runs"][-1]["steps"], flush=True)
+    driver.calibrate(asked, answer)
+    Path(sys.argv[2]).write_text(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

@@ -19,7 +19,7 @@ from ridgeline.search.findings import Findings, Key
 from ridgeline.search.pareto import frontier
 from ridgeline.search.pools import DECODE_WORKERS, TwoPools
 from ridgeline.search.row import Exact, Row, row
-from ridgeline.serving.latency import Pools, latency
+from ridgeline.serving.latency import latency
 from ridgeline.serving.measured_run import STEADY
 
 __all__ = ["Settled", "scenario_of", "settle"]
@@ -164,7 +164,7 @@ def _pooled(asked: Planned, model: TwoPools, key: Key) -> Exact:
     many = DECODE_WORKERS[key.setting]
     workers = int(model.prefill_workers(np.array([float(many)]), np.array([float(key.batch)]))[0])
     found = latency(
-        Pools(model.decode.replica, model.prefill.replica, many, workers), STEADY,
+        model.pools(many, workers), STEADY,
         concurrency=many * key.batch,
         prompt=max(1, round(requests.new * STEADY.stretch(()))),
         output=max(1, round(requests.mean_output * STEADY.stretch(()))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -82,6 +83,13 @@ class TwoPools:
         return (f"{many.deployment.engine}, prefill {_degrees(one.deployment)}, "
                 f"{DECODE_WORKERS[setting]} decode {_degrees(many.deployment)} batch={batch:g}")
 
+    def pools(self, decode_workers: int = 1, prefill_workers: int = 1) -> Pools:
+        """Both pools for serving.latency, which tells one pool from two by their replicas."""
+        first = self.prefill.replica
+        if first is self.decode.replica:
+            first = copy.copy(first)
+        return Pools(self.decode.replica, first, decode_workers, prefill_workers)
+
     @property
     def transfer_s(self) -> float:
         """Time to send a prompt's cache; infinite without a link."""
@@ -115,7 +123,7 @@ class TwoPools:
     def _lines(self) -> tuple[tuple[float, float], tuple[float, float]]:
         """Corrections of time per token and of time to first token."""
         content, requests = engine_content(), self.decode.requests
-        pools = Pools(self.decode.replica, self.prefill.replica)
+        pools = self.pools()
         case = case_of(pools, protocol="", concurrency=8.0,
                        prompt=max(1, round(requests.new * STEADY.stretch(requests.prompt.law))),
                        output=max(1, round(requests.mean_output
@@ -138,8 +146,9 @@ class TwoPools:
             n = np.maximum(1.0, inside)
             tpot = curves.decode(n) + curves.tokens(n)
             away = tpot * output
-            half = 0.5 * (away - service - service / servers * (flying - 1.0))
-            visit = np.maximum(service, np.sqrt(half * half + service * away) - half)
+            # R = s / m (1 + (C - 1) / C Q), Q = C R / (R + away), solved for R.
+            half = 0.5 * (away - service / servers * flying)
+            visit = np.maximum(service, np.sqrt(half * half + service / servers * away) - half)
             inside = 0.5 * inside + 0.5 * batch * away / (away + visit)
         first = service * (flying / servers + 1) / 2
         wait = visit + np.maximum(0.0, first - visit) / STEADY.waves

@@ -1,0 +1,78 @@
+"""The steady form against the replay that it stands for, within the margins of the search."""
+
+import math
+
+import numpy as np
+import pytest
+
+from ridgeline.questions.plan_ask import PlanAsk, planned
+from ridgeline.questions.plan_finalists import _exact
+from ridgeline.search.evaluate import Aggregated, row_of
+from ridgeline.search.findings import MARGIN, WAIT_MARGIN, Key
+from ridgeline.search.rated import Rated, corrected_log, correction_of, rated
+from ridgeline.search.space import Shape, shapes
+from ridgeline.timing.adjust import correction
+from ridgeline.timing.engine import engine_content
+
+CASES = [("Llama-3.1-8B", "1xH100-SXM"), ("Llama-3.1-70B", "8xH100-SXM"),
+         ("gpt-oss-120b", "4xB200-SXM"), ("DeepSeek-V3", "8xB200-SXM")]
+WORK = [(4000, 1000), (500, 200), (8000, 200), (200, 2000), (20000, 500)]
+
+
+def widest(model, on, **fields):
+    """The replica over all chips with no pipeline."""
+    asked = planned(PlanAsk(model, (on,), **fields))
+    found = [s for s in shapes(asked.space.architecture, asked.space.offers[0],
+                               asked.space.choices)
+             if isinstance(s, Shape) and s.deployment.pp == 1 and s.deployment.ep == 1
+             and s.chips == asked.space.offers[0].cluster.n_chips
+             and s.deployment.attention_dp == 1]
+    one = rated(asked.space.architecture, found[-1], asked.requests, (None,), 1024)
+    assert isinstance(one, Rated)
+    return asked, Aggregated(one)
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
+@pytest.mark.parametrize(("model", "on"), CASES)
+def test_within_the_margins_of_the_replay(model, on, engine):
+    for prompt, output in WORK:
+        asked, made = widest(model, on, prompt=prompt, output=output, engines=(engine,))
+        for batch in (1, 16, 128):
+            if batch > made.rated.rooms[0]:
+                continue
+            steady, _ = row_of(made, asked.goal, 0, batch)
+            exact = _exact(asked, made, Key(0, 0, batch))
+            assert 1 - WAIT_MARGIN < exact.ttft / steady.ttft[0] < 1 + WAIT_MARGIN
+            assert 1 - MARGIN < exact.tpot / steady.tpot[0] < 1 + MARGIN
+
+
+@pytest.mark.parametrize("law", ["lognormal:2000,0.8", "exponential:1500", "uniform:100,6000"])
+def test_spread_lengths_too(law):
+    asked, made = widest("Llama-3.1-8B", "1xH100-SXM", prompt=law, output="lognormal:300,0.7")
+    for batch in (8, 64):
+        steady, _ = row_of(made, asked.goal, 0, batch)
+        exact = _exact(asked, made, Key(0, 0, batch))
+        assert abs(math.log(exact.tpot / steady.tpot[0])) < 0.3
+        assert abs(math.log(exact.ttft / steady.ttft[0])) < 0.7
+
+
+def test_more_in_flight_is_slower_for_each_and_more_in_all():
+    _, made = widest("Llama-3.1-8B", "1xH100-SXM", prompt=1000, output=300)
+    batch = np.arange(1.0, 257.0)
+    times = made.rated.times(batch, np.full(256, 8192.0))
+    assert (np.diff(times.tpot) > -1e-6).all()
+    assert (np.diff(batch / times.e2e) > -1e-3).all()
+    assert (times.tpot >= made.rated.floors(batch)).all()
+
+
+def test_a_correction_by_batch_is_the_engine_layers_own():
+    asked, made = widest("Llama-3.1-70B", "8xH100-SXM", prompt=3000, output=500)
+    weights = engine_content()["tpot"]
+    line = correction_of(weights, made.rated.case)
+    import dataclasses
+
+    for batch in (1.0, 8.0, 100.0, 9000.0):
+        case = dataclasses.replace(made.rated.case, concurrency=batch)
+        assert corrected_log(line, np.array([batch]))[0] == pytest.approx(
+            correction(weights, case), abs=1e-12)
+    assert asked.requests.new == 3000

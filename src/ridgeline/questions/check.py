@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
-from ridgeline.errors import BadInput
+from ridgeline.errors import BadInput, UnknownName
 from ridgeline.questions import claim_facts as facts
 from ridgeline.questions import claim_rates as rates
 from ridgeline.questions.answer import Answer, Table
@@ -15,6 +16,7 @@ from ridgeline.questions.claim_text import ACCEPTED, Amount, TextClaim, read_cla
 
 __all__ = ["check", "check_text", "kind_of"]
 
+_CONDITIONS = ("prompt", "context", "batch")
 Check = Callable[[TextClaim, Subject], Checked]
 
 
@@ -63,7 +65,7 @@ def check_text(claim: TextClaim) -> tuple[str, Checked]:
     name, ask = kind_of(claim)
     subject = subject_of(claim)
     for amount in claim.amounts:
-        if not amount.value > 0:
+        if not 0 < amount.value < math.inf:
             raise BadInput(f"{amount.text!r} is not a positive amount")
     return name, ask(claim, subject)
 
@@ -75,6 +77,10 @@ def _completed(claim: TextClaim, model: str | None, machine: str | None, weights
     from ridgeline.machine.parse import parse_machine
     from ridgeline.model.load import load_architecture
 
+    for name in numbers:
+        if name not in _CONDITIONS:
+            raise UnknownName.among("condition of a claim", name, _CONDITIONS,
+                                    "There are: " + ", ".join(_CONDITIONS))
     if model:
         load_architecture(model)
     if machine:

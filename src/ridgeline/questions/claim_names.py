@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -86,12 +87,24 @@ def _runs(text: str, read: Callable[[str], tuple[str, str] | None], *, longest: 
             run = words[first:first + size]
             piece = text[run[0].start():run[-1].end()].rstrip(".")
             found = read(piece)
-            if found:
+            if found and not _amount_at(text, run[0].start(), run[0].start() + len(piece)):
                 yield run[0].start(), run[0].start() + len(piece), found[0], found[1]
                 break
 
 
-@lru_cache(maxsize=4096)
+# Bare numbers are chips ("on 4090") where a chip is expected and no unit follows.
+_EXPECTED = re.compile(r"(?:^|\b(?:on|a|an|the|one|single|two|four|eight|RTX|GTX)|\d\s?[x×*])\s*$",
+                       re.IGNORECASE)
+_UNIT_NEXT = re.compile(r"^\s?(?:tok|ms|us|s\b|[kMGTP]?i?B\b|%|FLOP|T?FLOP|/|users|requests|param)")
+
+
+def _amount_at(text: str, start: int, end: int) -> bool:
+    """Whether a run of bare digits is a number and no name."""
+    if not re.fullmatch(r"[\d.,]+", text[start:end]):
+        return False
+    return bool(_UNIT_NEXT.match(text[end:])) or not _EXPECTED.search(text[:start])
+
+
 def _as_machine(piece: str) -> tuple[str, str] | None:
     """(chip, count) when the words spell a chip, a count before it allowed."""
     counted = re.match(r"^((?:\d+\s?[x×*]\s?){0,2})(.+)$", piece, re.IGNORECASE)
@@ -100,7 +113,7 @@ def _as_machine(piece: str) -> tuple[str, str] | None:
     count = re.sub(r"\s|[x×*]\s?$", "", counted[1].strip()) if counted[1] else ""
     count = re.sub(r"[×*]", "x", count)
     for name in (counted[2], counted[2].removesuffix("s"), counted[2].removesuffix("'s")):
-        known = _chips().get(_key(name))
+        known = _chips(os.environ.get("RIDGELINE_CATALOG", "")).get(_key(name))
         if known:
             return known, count
     return None
@@ -112,11 +125,11 @@ def _key(name: str) -> str:
     return key_of(name) if re.search(r"\d", name) else ""
 
 
-@lru_cache(maxsize=1)
-def _chips() -> dict[str, str]:
-    """Every spelling of every chip, by key."""
-    from ridgeline.catalog.files import read_index
-    from ridgeline.catalog.loader import DATA, default_catalog
+@lru_cache(maxsize=4)
+def _chips(extra: str) -> dict[str, str]:
+    """Every spelling of every chip, by key; `extra` names the user's own catalog."""
+    from ridgeline.catalog.files import DATA, read_index
+    from ridgeline.catalog.loader import default_catalog
     from ridgeline.catalog.names import key_of
 
     index = read_index(DATA / "chips")
@@ -125,7 +138,6 @@ def _chips() -> dict[str, str]:
     return {key: name for key, name in known.items() if len(key) > 1}
 
 
-@lru_cache(maxsize=4096)
 def _as_model(piece: str) -> tuple[str, str] | None:
     """(repository name, "") when the words spell a bundled model."""
     from ridgeline.model.load import bundled_models, load_architecture
@@ -149,12 +161,12 @@ def _letters(text: str) -> str:
 
 def _known_model(piece: str) -> bool:
     """Whether the words may be a bundled model's, without touching the disk for each guess."""
-    return any(_letters(piece).removeprefix("meta").startswith(start) for start in _starts())
+    return any(_letters(piece).removeprefix("meta").startswith(start) for start in _starts(os.environ.get("RIDGELINE_CATALOG", "")))
 
 
-@lru_cache(maxsize=1)
-def _starts() -> frozenset[str]:
-    """First letters of every bundled model's name, with and without its owner."""
+@lru_cache(maxsize=4)
+def _starts(extra: str) -> frozenset[str]:
+    """First letters of every known model's name, with and without its owner."""
     from ridgeline.model.load import bundled_models
 
     names = {part for full in bundled_models() for part in (full, full.split("/")[-1])}

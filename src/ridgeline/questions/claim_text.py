@@ -64,8 +64,8 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     ("flop_rate", rf"{_NUMBER}\s?{_FLOP}(?:s?/s|S|s?\s+per\s+second)\b"),
     ("flop", rf"{_NUMBER}{_SCALE}\s?{_FLOP}s?\b"),
     ("tokens_per_param", rf"{_NUMBER}\s?{_TOK}\s?(?:/|per)\s?param(?:eter)?s?\b"),
-    ("chip_hours", rf"{_NUMBER}{_SCALE}\s?(?:GPU|TPU|chip|accelerator|A100|H100|H200|H800|B200)"
-                   r"[- ]?h(?:ou)?rs?\b"),
+    ("chip_hours", rf"{_NUMBER}{_SCALE}\s?(?:[A-Z][A-Z0-9]{{1,6}}\s)?"
+                   r"(?:GPU|TPU|chip|accelerator|A100|H100|H200|H800|B200)[- ]?h(?:ou)?rs?\b"),
     ("share", rf"{_NUMBER}\s?(?:%|percent|per cent)"),
     ("joules_per_token", rf"{_NUMBER}\s?(?P<u>m?J|joules?)\s?(?:/|per)\s?{_TOK}\b"),
     ("bytes", rf"{_NUMBER}\s?{_BYTE}\b"),

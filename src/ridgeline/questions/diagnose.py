@@ -48,7 +48,8 @@ class Measured:
         """
         for name in values:
             if name not in cls.__dataclass_fields__:
-                raise UnknownName.among("measure", name, cls.__dataclass_fields__)
+                raise UnknownName.among("measure", name, cls.__dataclass_fields__, "There are: "
+                                        + ", ".join(cls.__dataclass_fields__))
         return cls(**values)
 
     def __post_init__(self) -> None:

@@ -230,7 +230,8 @@ def fetch(source: str, *, timeout: float = 10.0) -> str:
         with urlopen(Request(source, headers={"Accept": "text/plain"}), timeout=timeout) as page:
             data: bytes = page.read(_LARGEST + 1)
     except (URLError, OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
+        status = f"{error.code} " if hasattr(error, "code") else ""
+        reason = f"{status}{getattr(error, 'reason', None) or error}"
         raise BadInput(f"cannot read {source}: {reason}") from None
     return _text(data, source)
 

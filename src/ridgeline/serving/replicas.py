@@ -25,11 +25,12 @@ from ridgeline.serving.simulator import (
 from ridgeline.serving.step_arrays import flatten_table
 from ridgeline.timing.step_table import StepTable
 
-__all__ = ["ROUTERS", "Fleet", "simulate_replicas"]
+__all__ = ["ROUTERS", "Fleet", "joint_runs", "joint_state", "run_joint", "simulate_replicas",
+           "totals"]
 
 ROUTERS = ("round-robin", "least-loaded", "prefix", "random")
-# Largest joint state of least-loaded routing with an ordered queue [entries].
-_MOST_QUEUED = 10**8
+# Largest joint state of replicas whose router looks at all of them [entries].
+_MOST_JOINT = 10**8
 
 
 @dataclass(frozen=True)
@@ -128,10 +129,10 @@ def _merged(runs: Sequence[Run], parts: Sequence[Any], requests: Requests) -> Ru
     columns["arrival"] = np.where(columns["arrival"] < 0, requests.arrival, columns["arrival"])
     columns["evictions"] = columns["evictions"].astype(np.int64)
     return dataclasses.replace(
-        runs[0], **columns, prompt=requests.prompt, output=requests.output, **_totals(runs))
+        runs[0], **columns, prompt=requests.prompt, output=requests.output, **totals(runs))
 
 
-def _totals(runs: Sequence[Run]) -> dict[str, Any]:
+def totals(runs: Sequence[Run]) -> dict[str, Any]:
     """Sums over replicas; means weighted by busy time; the busiest one's timeline."""
     sums: dict[str, Any] = {name: sum(getattr(run, name) for run in runs) for name in (
         "busy", "steps", "preemptions", "prompt_tokens", "output_tokens", "leaked_blocks", "gaps",
@@ -147,38 +148,63 @@ def _totals(runs: Sequence[Run]) -> dict[str, Any]:
 def _least_loaded(table: StepTable, requests: Requests, scheduler: Scheduler, replicas: int,
                   compiled: bool) -> Run:
     """All replicas in one loop, since the router looks at each of them."""
-    from ridgeline.serving.compiled import has_numba, plain
     from ridgeline.serving.loop_replicas import serve_least_loaded
 
+    states, arrays, _ = joint_state(table, requests, scheduler, replicas)
+    run_joint(serve_least_loaded, arrays, compiled)
+    runs, chosen = joint_runs(states, arrays, requests)
+    # Every run sees all requests' times; only the counts are each one's own.
+    return dataclasses.replace(runs[0], **totals(runs), owner=chosen)
+
+
+def joint_state(table: StepTable, requests: Requests, scheduler: Scheduler, replicas: int
+                ) -> tuple[list[Replica], list[Any], Any]:
+    """Replicas whose router looks at all of them: they, the loop's arrays, the order of arrival.
+
+    Raises:
+        BadInput: no request that fits, or more state than memory should hold.
+    """
     arrays = flatten_table(table, scheduler)
     order = np.flatnonzero(fits_cache(requests, scheduler))
     if not len(order):
-        return simulate_replica(table, requests, scheduler)     # raises with the reason
+        simulate_replica(table, requests, scheduler)            # raises with the reason
     states = [Replica(arrays, scheduler, requests) for _ in range(replicas)]
     job, when = request_arrays(requests)
     key, queue = keys_of(requests, scheduler)
-    if len(queue) * replicas > _MOST_QUEUED:
-        raise BadInput(f"{replicas} replicas with an ordered queue of {len(queue):,} requests are "
-                       "too many for the router 'least-loaded'; use 'round-robin'")
+    size = max(len(queue), len(states[0].slot))
+    if size * replicas > _MOST_JOINT:
+        raise BadInput(f"{replicas} replicas with {size:,} entries of queues and caches each are "
+                       "too many for a router that looks at all; use 'round-robin'")
     rows = [np.array([getattr(s, name) for s in states])
             for name in ("n", "x", "slot", "hist", "trace")]
-    chosen = np.full(len(requests), -1, np.int32)
-    state = [*rows[:3], job, when, arrays.values, *rows[3:], key,
-             np.tile(queue, (replicas, 1)), order, chosen]
     # Nobody is released by a completion: arrivals are the router's.
     rows[0][:, at.UPCOMING] = rows[0][:, at.COUNT] = len(requests)
+    chosen = np.full(len(requests), -1, np.int32)
+    return states, [*rows[:3], job, when, arrays.values, *rows[3:], key,
+                    np.tile(queue, (replicas, 1)), order, chosen], order
+
+
+def run_joint(loop: Any, state: list[Any], compiled: bool) -> None:
+    """Run a loop over several replicas, compiled, or uncompiled over lists written back."""
+    from ridgeline.serving.compiled import has_numba, plain
+
     if compiled and has_numba():
-        serve_least_loaded(*state)
-    else:
-        lists = [array.tolist() for array in state]
-        plain(serve_least_loaded)(*lists)
-        for array, values in zip(state, lists, strict=True):
-            array[:] = values
+        loop(*state)
+        return
+    lists = [array.tolist() for array in state]
+    plain(loop)(*lists)
+    for array, values in zip(state, lists, strict=True):
+        array[:] = values
+
+
+def joint_runs(states: Sequence[Replica], arrays: Sequence[Any], requests: Requests
+               ) -> tuple[list[Run], Any]:
+    """One run a replica, each with all requests' times; and the replica of each request."""
     runs = []
     for r, replica in enumerate(states):
-        replica.n, replica.x, replica.slot, replica.hist, replica.trace = (row[r] for row in rows)
+        replica.n, replica.x, replica.slot, replica.hist, replica.trace = (
+            arrays[place][r] for place in (0, 1, 2, 6, 7))
         if replica.x[at.STALLED]:
             raise RuntimeError("the scheduler found nothing to do while requests wait")
-        runs.append(collect(replica, requests, job, when))
-    # Every run sees all requests' times; only the counts are each one's own.
-    return dataclasses.replace(runs[0], **_totals(runs), owner=chosen)
+        runs.append(collect(replica, requests, arrays[3], arrays[4]))
+    return runs, arrays[-1]

@@ -54,6 +54,8 @@ class Run:
         asked_tokens, found_tokens, loaded_tokens: with a prefix cache, of the prompts admitted:
             all, those found, and of these the ones loaded from a lower tier.
         owner: replica of each request; None with one replica.
+        replica_seconds: of replicas that start and stop, time they were on [s]; None: always on.
+        starts, peak_replicas: of the same.
     """
 
     arrival: Array
@@ -81,6 +83,9 @@ class Run:
     found_tokens: int = 0
     loaded_tokens: int = 0
     owner: Any = None
+    replica_seconds: float | None = None
+    starts: int = 0
+    peak_replicas: int = 0
 
     @property
     def served(self) -> Any:

@@ -161,7 +161,8 @@ def _letters(text: str) -> str:
 
 def _known_model(piece: str) -> bool:
     """Whether the words may be a bundled model's, without touching the disk for each guess."""
-    return any(_letters(piece).removeprefix("meta").startswith(start) for start in _starts(os.environ.get("RIDGELINE_CATALOG", "")))
+    starts = _starts(os.environ.get("RIDGELINE_CATALOG", ""))
+    return any(_letters(piece).removeprefix("meta").startswith(start) for start in starts)
 
 
 @lru_cache(maxsize=4)

@@ -21,8 +21,10 @@ from ridgeline.api import (
     retrieve,
     roofline,
     roofline_matmul,
+    scale,
     simulate,
     think,
+    train,
 )
 from ridgeline.errors import BadInput, Infeasible, MissingExtra, RidgelineError, UnknownName
 from ridgeline.scenario import Scenario
@@ -32,4 +34,4 @@ __version__ = "0.1.0"
 __all__ = ["BadInput", "Infeasible", "MissingExtra", "RidgelineError", "Scenario", "UnknownName",
            "__version__", "cache", "capacity", "check", "demand", "energy", "estimate", "exercise",
            "fit", "fleet", "infer_price", "plan", "price", "rack", "retrieve", "roofline",
-           "roofline_matmul", "simulate", "think"]
+           "roofline_matmul", "scale", "simulate", "think", "train"]

@@ -92,6 +92,8 @@ def test_reversible_layers_keep_one_layer_and_pay_a_forward_pass() -> None:
     full, reversible = train(SMALL), train(laid(SMALL, recompute="reversible"))
     assert reversible.value("step_s") == pytest.approx(full.value("step_s"))
     assert reversible.value("memory_bytes") < full.value("memory_bytes")
+    # The inverse is run: 32 layers back from their outputs in fp32.
+    assert 0 < reversible.value("round_trip_error") < 1e-5
     deeper = [rows(laid(dataclasses.replace(SMALL, model=m), recompute="reversible"), "memory")
               ["activations"][0] for m in ("Llama-3.1-8B", "Llama-3.1-70B")]
     # Depth is free: only the width differs, twice as large, and the feed-forward's.

@@ -16,11 +16,11 @@ from ridgeline.training.search import layouts, ranked
 
 MODEL = load_architecture("Llama-3.1-8B")
 CLUSTER = parse_machine("8xH100-SXM")
-BATCH = Batch(16, 8192)
+BATCH = Batch(8, 8192)
 
 
 def ask(layout: Layout, model: str = "Llama-3.1-8B") -> TrainAsk:
-    return TrainAsk(model, "8xH100-SXM", 1e11, 8192, 16 * 8192.0, layout)
+    return TrainAsk(model, "8xH100-SXM", 1e11, 8192, 8 * 8192.0, layout)
 
 
 def test_every_layout_is_valid_ranked_and_listed_once() -> None:
@@ -33,7 +33,8 @@ def test_every_layout_is_valid_ranked_and_listed_once() -> None:
 
 
 def test_layouts_cover_every_degree() -> None:
-    every = list(layouts(load_architecture("Qwen3-30B-A3B"), Batch(64, 8192), parse_machine("16xH100-SXM")))
+    every = list(layouts(load_architecture("Qwen3-30B-A3B"), Batch(64, 8192),
+                         parse_machine("16xH100-SXM")))
     for name, least in (("tp", 4), ("pp", 4), ("dp", 4), ("cp", 4), ("ep", 4), ("vp", 3),
                         ("micro_batch", 4), ("recompute", 2), ("zero", 4)):
         assert len({getattr(one, name) for one in every}) >= least, name

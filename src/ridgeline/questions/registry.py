@@ -124,8 +124,8 @@ QUESTIONS: Mapping[str, Question] = {
     "diagnose": Question("Is a measured server as fast as it should be?", "diagnose:diagnose",
                          command="check"),
     "train": Question("How long does a training run take?", "adapters:train",
-                      flags={"batch_tokens": "batch", "usd_per_chip_hour": "price"},
-                      hidden=("pue", "grams_per_kwh", "storage_bandwidth", "restart")),
+                      ("train_parts:train_figure",),
+                      flags={"batch_tokens": "batch", "usd_per_chip_hour": "price"}),
     "fit_training": Question("Does training fit?", "fit_training:fit_training", ("fit:fit_figure",),
                              sections=SECTIONS, command="fit --training"),
     "scale": Question("How large a model, how much data?", "scale:scale", ("scale:scale_figure",)),
@@ -246,7 +246,9 @@ _LISTS: Mapping[str, str | tuple[str, ...]] = {
     "recompute": ("none", "selective", "full", "reversible"),
     "router": "ridgeline.serving.replicas:ROUTERS", "order": ("fcfs", "shortest"),
     "scheduler": "ridgeline.serving.scheduler:SCHEDULERS",
-    "schedule": "ridgeline.training.layout:SCHEDULES", "trace": "ridgeline.serving.traces:BUNDLED"}
+    "schedule": "ridgeline.training.layout:SCHEDULES", "trace": "ridgeline.serving.traces:BUNDLED",
+    "minimize": ("cost", "latency", "energy", "chips"), "find": ("rate", "replicas"),
+    "mode": ("aggregated", "disaggregated", "both")}
 
 
 def _choices(field: Field) -> tuple[str, ...]:

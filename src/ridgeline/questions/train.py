@@ -279,9 +279,18 @@ def _quantities(ask: TrainAsk, case: TrainingCase, found: StepTime, memory: floa
            for name, value in goodput.items()},
         "failures": time(seconds * n / ask.chip_mtbf, "1"),
         "days": time(seconds / 86400.0, "1"), **_costs(ask, case, seconds, time)}
+    if case.layout.recompute == "reversible":
+        out["round_trip_error"] = Quantity.exact(_round_trip(case), "1", "measured")
     if case.trained is not None:
         out["trained_params"] = Quantity.exact(case.trained, "param")
     return out
+
+
+def _round_trip(case: TrainingCase) -> float:
+    """Error of inputs recovered from outputs, run here on a narrow net of the same depth."""
+    from ridgeline.memory.reversible import round_trip_error
+
+    return round_trip_error(n_layers=case.architecture.n_layers, d_model=64, seq_len=64)
 
 
 def _costs(ask: TrainAsk, case: TrainingCase, seconds: float, time: Any) -> dict[str, Quantity]:
@@ -339,7 +348,7 @@ def _notes(ask: TrainAsk, case: TrainingCase) -> tuple[str, ...]:
              "."]
     if case.layout.recompute == "reversible":
         notes.append("Reversible: for networks whose layers give their inputs back from their "
-                     "outputs (RevNet); `ridgeline.memory.reversible` runs one.")
+                     "outputs (RevNet). round_trip_error: run here in fp32, as deep and 64 wide.")
     if ask.adapter_rank is not None:
         notes.append("Adapters: gradients pass through frozen weights, none are made for them: "
                      "4 FLOP a parameter and token instead of 6.")

@@ -25,8 +25,9 @@ from ridgeline.timing.constants import constants_text
 __all__ = ["CpuConstants", "SearchTime", "counts", "distances", "read_constants", "search_time",
            "shipped_constants"]
 
-# faiss multiplies matrices from this many queries on and scans one by one below.
-BLAS_BATCH = 20
+# faiss 1.15 multiplies matrices from this many numbers of queries in a call on, and scans query
+# by query below (its distance_compute_blas_threshold).
+BLAS_NUMBERS = 128_000
 _FILE = "retrieval.json"
 
 
@@ -123,7 +124,7 @@ def family(plan: IndexPlan) -> str:
     if plan.kind == "flat":
         if plan.compression in ("int8", "fp16", "binary"):
             return "sq8"
-        return "flat_batched" if plan.batch >= BLAS_BATCH else "flat"
+        return "flat_batched" if plan.batch * plan.dim >= BLAS_NUMBERS else "flat"
     return plan.kind
 
 

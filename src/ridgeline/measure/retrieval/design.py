@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from ridgeline.measure.retrieval.indexes import Build, Query
+from ridgeline.retrieval.cpu_time import BLAS_NUMBERS
 
 __all__ = ["full_design", "quick_design"]
 
 
-def _queries(index: str, nlist: int, top: tuple[int, ...]) -> tuple[Query, ...]:
+def _queries(index: str, dim: int, nlist: int, top: tuple[int, ...]) -> tuple[Query, ...]:
     if index in ("flat", "sq8", "pq"):
-        batches = (1, 100) if index == "flat" else (1,)
+        # One query alone, and as many as are multiplied as a matrix.
+        batches = (1, -(-BLAS_NUMBERS // dim)) if index == "flat" else (1,)
         return tuple(Query(top_k=k, batch=b) for k in top for b in batches)
     if index == "hnsw":
         return tuple(Query(top_k=10, batch=b, ef=e) for e in (16, 64, 256) for b in (1, 100)
@@ -32,7 +34,7 @@ def builds(n: int, dim: int, indexes: tuple[str, ...], top: tuple[int, ...] = (1
         lists = nlist if index in ("ivf", "ivfpq") else 0
         out.append(Build(index, n, dim, lists, segments if "pq" in index else 0,
                          (32 if dim == 128 and n <= 100_000 else 16) if index == "hnsw" else 0,
-                         _queries(index, lists, top), kind))
+                         _queries(index, dim, lists, top), kind))
     return out
 
 

@@ -54,7 +54,10 @@ def test_the_prompt_rate_no_h100_node_can_reach():
     ("Llama-3-70B does not fit on an A100", "correct"),
     ("Llama-3-8B was trained on 15T tokens, 1868 tokens per parameter", "correct"),
     ("0.001 J/token for Llama-3-70B on 8xH100", "impossible"),
-    ("AdamW optimizer state of a 70B model takes 840 GB", "correct")])
+    ("AdamW optimizer state of a 70B model takes 840 GB", "correct"),
+    ("400 Gbit/s is 50 GB/s", "correct"), ("400 Gbit/s = 400 GB/s", "wrong"),
+    ("100 TFLOP is 1e14 FLOP", "correct"), ("100 TFLOPS is 1e14 FLOP", "wrong"),
+    ("80 GiB is 85.9 GB", "correct"), ("80 GiB is 80 GB", "wrong")])
 def test_claims_of_every_kind(claim, verdict):
     answer = check(claim)
     assert answer["verdict"] == verdict, answer["bound"]
@@ -67,7 +70,8 @@ def test_claims_of_every_kind(claim, verdict):
     ("Llama-3-70B KV cache is 2.62 MB/token", "query heads counted instead of KV heads"),
     ("training a 70B model on 2T tokens takes 2.8e23 FLOP", "a forward pass only"),
     ("H100 does 1979 TFLOPS in bf16", "sparse peak"),
-    ("H100 memory bandwidth is 26.8 TB/s", "bits taken for bytes")])
+    ("H100 memory bandwidth is 26.8 TB/s", "bits taken for bytes"),
+    ("400 Gbit/s = 400 GB/s", "bits taken for bytes"), ("80 GB is 85.9 GB", "GiB taken for GB")])
 def test_the_likely_slip_is_named(claim, slip):
     answer = check(claim)
     assert slip in next(t for t in answer.tables if t.name == "slips").rows[0][0]

@@ -51,7 +51,7 @@ def test_the_general_ways_agree_with_the_audit_where_they_answer():
     found = [(r, grade_freely(r)) for r in audited().values()]
     answered = [(r, g) for r, g in found if g.way != "nothing"]
     right = sum(r.verdict == g.verdict for r, g in answered)
-    assert len(answered) >= 55 and right / len(answered) >= 0.8
+    assert len(answered) >= 70 and right / len(answered) >= 0.8
 
 
 def test_verdicts_given_are_compared_and_not_read():
@@ -71,6 +71,17 @@ def test_files_are_graded_and_written(tmp_path):
     assert "| 1 |" in markdown(answer)
     with pytest.raises(BadInput):
         check_file(str(tmp_path / "no.csv"))
+
+
+def test_a_table_may_bring_its_own_rules():
+    own = row("C of GPT-3", "compute", "3.15e23", "FLOP", "P=175e9; D=300e9",
+              rule="training_flop(n_params=P, tokens=D)")
+    assert grade(own).verdict == "correct"
+    assert grade(dataclasses.replace(own, inputs="P=17.5e9; D=300e9")).verdict == "wrong"
+    assert grade(dataclasses.replace(own, rule="P > D", mode="holds")).verdict == "wrong"
+    assert "unknown mode" in grade(dataclasses.replace(own, mode="often")).reason
+    assert "unknown formula" in grade(dataclasses.replace(own, rule="nope(P=1)")).reason
+    assert grade(dataclasses.replace(own, rule="__import__('os')")).verdict == "not checkable"
 
 
 def test_inputs_that_leave_no_value_are_said_to():

@@ -13,6 +13,7 @@ from ridgeline.questions import claim_rates as rates
 from ridgeline.questions.answer import Answer, Table
 from ridgeline.questions.claim_subject import Checked, Subject, subject_of
 from ridgeline.questions.claim_text import ACCEPTED, Amount, TextClaim, read_claim
+from ridgeline.questions.claim_units import check_conversion
 
 __all__ = ["check", "check_text", "kind_of"]
 
@@ -40,17 +41,24 @@ def check(text: str, *, model: str | None = None, machine: str | None = None,
     >>> check("100k tok/s prefill of Llama-3-70B on 8xH100 in bf16")["verdict"]
     'impossible'
     """
+    converted = check_conversion(text)
+    if converted is not None:
+        return _answer({"claim": text, "kind": "units"}, converted)
     claim = read_claim(text)
     claim = _completed(claim, model, machine, weights, numbers)
     name, checked = check_text(claim)
+    return _answer({"claim": claim.text, "kind": name, "model": claim.model,
+                    "machine": claim.machine, "weights": claim.format,
+                    "amounts": {a.kind: a.value for a in claim.amounts}}, checked)
+
+
+def _answer(scenario: dict[str, Any], checked: Checked) -> Answer:
+    """A verdict as an Answer: the sentence first, then the numbers, ways and slips."""
     tables = [Table.of("ways", {"would need": "1", "that is": "1"}, checked.ways,
                        title="What would make it possible")] if checked.ways else []
     if checked.slips:
         tables.append(Table.of("slips", {"likely slip": "1"}, [(s,) for s in checked.slips],
                                title="Where the figure may come from"))
-    scenario = {"claim": claim.text, "kind": name, "model": claim.model,
-                "machine": claim.machine, "weights": claim.format,
-                "amounts": {a.kind: a.value for a in claim.amounts}}
     return Answer("check", scenario, {"bound": checked.sentence, "verdict": checked.verdict,
                                       **checked.quantities}, tuple(tables), checked.notes,
                   checked.derivation)

@@ -112,15 +112,14 @@ def check_table(rows: Sequence[ClaimRow], *, name: str = "claims",
 
 def grade(row: ClaimRow) -> Graded:
     """Verdict on one row; a row that cannot be computed says why."""
-    found = rule_for(row)
-    if found is not None:
-        rule, known = found
-        try:
-            verdict, cases = grade_by_rule(row, rule, known)
-        except RidgelineError as error:
-            return Graded(row, "not checkable", str(error), "rule")
-        return Graded(row, verdict.name, verdict.reason, "rule" if cases else "nothing", cases)
-    return grade_freely(row)
+    try:
+        found = rule_for(row)
+        if found is None:
+            return grade_freely(row)
+        verdict, cases = grade_by_rule(row, *found)
+    except RidgelineError as error:
+        return Graded(row, "not checkable", str(error), "rule")
+    return Graded(row, verdict.name, verdict.reason, "rule" if cases else "nothing", cases)
 
 
 def grade_freely(row: ClaimRow) -> Graded:
@@ -140,7 +139,7 @@ def _by_words(row: ClaimRow) -> tuple[Graded | None, str]:
     claimed = _claimed(row)
     for text in _sentences(row):
         try:
-            claim = _led_by(read_claim(text), claimed, stated=bool(row.claimed_value))
+            claim = _led_by(read_claim(text), claimed, row)
             if claim is None or not _of_unit(claim.amounts[:1], row.unit):
                 continue
             _, checked = check_text(claim)
@@ -182,46 +181,62 @@ def _claimed(row: ClaimRow) -> Claimed | None:
         return None
 
 
-def _led_by(claim: TextClaim, claimed: Claimed | None, *, stated: bool) -> TextClaim | None:
+def _led_by(claim: TextClaim, claimed: Claimed | None, row: ClaimRow) -> TextClaim | None:
     """The claim with the amount that the table states in front, or None when it has none such.
 
     A sentence holds several amounts; the table says which one is claimed.
     """
     if claimed is None:
-        return None if stated else claim
+        return None if row.claimed_value else claim
     values = {claimed.low, claimed.high}
     first = [a for a in claim.amounts if any(
         math.isclose(v, end, rel_tol=1e-6) for v in (a.value, a.low) for end in values)]
+    # The same number may be read as a count and as a rate: the table's unit decides.
+    first = [a for a in first if _of_unit([a], row.unit)] or first
     if not first:
         return None
-    rest = [a for a in claim.amounts if a not in first and a.kind != first[0].kind]
+    rest = [a for a in claim.amounts if a not in first and a.kind != first[0].kind
+            and a.value != first[0].value]
     return dataclasses.replace(claim, amounts=(*first, *rest))
 
 
 # --- arithmetic ----------------------------------------------------------------------------------
 
 def _by_arithmetic(row: ClaimRow) -> Graded | None:
-    """The best agreement of any sum in the inputs with the claimed value."""
+    """The best agreement of any sum in the inputs, or in the quote, with the claimed value."""
     best: Graded | None = None
-    for text, value in _sums(row).items():
-        for claimed in _readings(row):
-            if not 0.1 < claimed.value / (value or math.inf) < 10:
-                # That far apart, the sum is a step on the way and not the claimed quantity.
-                continue
-            verdict = judge((Case(text, value),), claimed, stored=row.unit in _STORED)
-            graded = Graded(row, verdict.name, verdict.reason, "arithmetic",
-                            (Case(text, value),))
-            if best is None or VERDICTS.index(graded.verdict) < VERDICTS.index(best.verdict):
-                best = graded
+    for text in _pieces(row):
+        for letters in ({}, *_LETTERS_AS):
+            names = {**letters, **_names(row.inputs)}
+            value = _sum(text, names)
+            for claimed in _readings(row, names) if value is not None else ():
+                if not 0.1 < claimed.value / (value or math.inf) < 10:
+                    # That far apart, the sum is a step on the way and not the claimed quantity.
+                    continue
+                verdict = judge((Case(text, value or 0.0),), claimed, stored=row.unit in _STORED)
+                graded = Graded(row, verdict.name, verdict.reason, "arithmetic",
+                                (Case(text, value or 0.0),))
+                if best is None or _better(graded, best):
+                    best = graded
     return best
 
 
-def _readings(row: ClaimRow) -> list[Claimed]:
+def _better(first: Graded, second: Graded) -> bool:
+    return VERDICTS.index(first.verdict) < VERDICTS.index(second.verdict)
+
+
+# Letters without a value stand for any: a formula must come out alike, so two settings that share
+# no factor are both tried and a sum that changes with them is compared with the claim in the same
+# letters only.
+_LETTERS_AS = ({"P": 7e9, "B": 64.0, "D": 4099.0, "F": 11003.0, "N": 1031.0, "G": 8.0},)
+
+
+def _readings(row: ClaimRow, names: dict[str, float]) -> list[Claimed]:
     """The claimed value in SI, and in the table's own unit, in which its inputs may be."""
     found = []
     for unit in dict.fromkeys((row.unit, "")):
         try:
-            claimed = read_claimed(row.claimed_value, unit, _names(row.inputs))
+            claimed = read_claimed(row.claimed_value, unit, names)
         except RidgelineError:
             continue
         found.append(claimed)
@@ -239,21 +254,42 @@ _IDLE_WORDS = re.compile(r"\b(?:bytes?|tokens?|params?|bits?|GPUs?|chips?|FLOP|p
                          r"exactly|about|or so)\b")
 
 
-def _sums(row: ClaimRow) -> dict[str, float]:
-    """Every piece of the inputs that is a sum, by its text."""
-    found: dict[str, float] = {}
-    names = _names(row.inputs)
+_SUM = re.compile(r"(?<![\w.-])\(?\d[\d.,]*(?:e[-+]?\d+)?\)?(?:\s*[-+*/x×^]\s*\(?"
+                  r"\d[\d.,]*(?:e[-+]?\d+)?\)?)+(?![\w.])")
+
+
+def _pieces(row: ClaimRow) -> list[str]:
+    """Every piece of the inputs that may be a sum, then sums of plain numbers in the quote."""
+    found = []
     for piece in re.split(r"[;:]|,(?!\d{3})|\bwith\b|->|(?<![=<>])=(?!=)", row.inputs):
-        text = _IDLE_WORDS.sub("", _UNIT.sub(_scaled, piece)).strip()
-        if not re.search(r"[-+*/^×]|log2|sqrt|\dx|\sx\s", text) or not re.search(r"\d", text):
-            continue
-        try:
-            value = evaluate(text, names)
-        except RidgelineError:
-            continue
-        if isinstance(value, float) and math.isfinite(value):
-            found[piece.strip()] = value
-    return found
+        found.append(piece.strip())
+        plain = _UNIT.sub(_scaled, piece)
+        found += [m for m in _SUM.findall(plain) if m != piece.strip()]
+    sums = [p for p in dict.fromkeys(found) if re.search(r"[-+*/^×]|log2|sqrt|\dx|\sx\s", p)
+            and re.search(r"\d", p)]
+    # A quote's own sum says how the figure was made, where the inputs do not; 9.1 x 10^14 is none.
+    return sums or [m for m in _SUM.findall(row.quote) if not re.search(r"10\s?\^", m)]
+
+
+def _sum(piece: str, names: dict[str, float]) -> float | None:
+    """The value of a piece in SI; None when it is no sum."""
+    text = _IDLE_WORDS.sub("", _UNIT.sub(_scaled, piece)).strip()
+    if names:
+        # "2BDF/DF": letters side by side are one factor.
+        text = re.sub(r"(\d*\.?\d*)((?:[A-Z](?![a-z]))+)(?![\w(])", lambda m: _factor(m, names),
+                      text)
+    try:
+        value = evaluate(text, names)
+    except RidgelineError:
+        return None
+    return value if isinstance(value, float) and math.isfinite(value) else None
+
+
+def _factor(match: re.Match[str], names: dict[str, float]) -> str:
+    """A product of letters in brackets, or the text as it is where a letter is unknown."""
+    if match[2] in names or any(letter not in names for letter in match[2]):
+        return match[0] if not match[1] else f"({match[1]}*{match[2]})"
+    return "(" + "*".join([*([match[1]] if match[1] else []), *match[2]]) + ")"
 
 
 def _scaled(match: re.Match[str]) -> str:

@@ -10,7 +10,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from ridgeline.errors import BadInput, RidgelineError
+from ridgeline.errors import BadInput, RidgelineError, UnknownName
 from ridgeline.explain.claims.claimed import Claimed, read_claimed
 from ridgeline.explain.claims.table import ClaimRow, audited
 from ridgeline.explain.claims.verdict import Case, Verdict, judge
@@ -89,9 +89,14 @@ def _rule(name: str, entry: dict[str, Any]) -> Rule:
 def rule_for(row: ClaimRow) -> tuple[Rule, ClaimRow] | None:
     """The rule that fits a row, with the audited row it was written for, or None.
 
-    A row fits when it says the same (quote and quantity), or bears the same id and quantity and
-    its inputs differ in numbers only.
+    A row may bring a rule of its own. Else it fits when it says the same (quote and quantity), or
+    bears the same id and quantity and its inputs differ in numbers only.
+
+    Raises:
+        UnknownName: the row's mode is none.
     """
+    if row.rule:
+        return Rule({"": row.rule}, _given(row.inputs), _mode(row.mode)), row
     for known in audited().values():
         if (known.quote, known.quantity) == (row.quote, row.quantity):
             return rules()[known.id], known
@@ -99,6 +104,17 @@ def rule_for(row: ClaimRow) -> tuple[Rule, ClaimRow] | None:
     if same and same.quantity == row.quantity and _wording(same.inputs) == _wording(row.inputs):
         return rules()[row.id], same
     return None
+
+
+def _given(text: str) -> dict[str, float]:
+    """Inputs a row gives by name: "P=70e9; D=2e12"."""
+    return {name: float(number.replace(",", "")) for name, number in _NAMED.findall(text)}
+
+
+def _mode(text: str) -> str:
+    if text and text not in MODES:
+        raise UnknownName.among("mode", text, MODES, "Modes: " + ", ".join(MODES))
+    return text or "equals"
 
 
 def grade_by_rule(row: ClaimRow, rule: Rule, known: ClaimRow) -> tuple[Verdict, tuple[Case, ...]]:

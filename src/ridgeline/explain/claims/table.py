@@ -29,6 +29,8 @@ class ClaimRow:
         quantity, claimed_value, unit: what it states.
         inputs: the numbers it rests on.
         our_value, verdict, explanation: of an earlier audit, when there was one.
+        rule, mode: how to compute it, when the table says so: an expression (see
+            ridgeline.explain.expressions) of the inputs' names, and a mode of `judge`.
     """
 
     id: str
@@ -41,6 +43,8 @@ class ClaimRow:
     our_value: str = ""
     verdict: str = ""
     explanation: str = ""
+    rule: str = ""
+    mode: str = ""
 
 
 @cache

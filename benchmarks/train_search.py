@@ -22,10 +22,10 @@ def main() -> None:
     for name in ("Llama-3.1-70B", "Llama-3.1-405B", "DeepSeek-V3"):
         model, cluster = load_architecture(name), parse_machine("512xH100-SXM")
         start = time.perf_counter()
-        found = ranked(model, Batch(512, 8192), cluster, "bf16", shipped())
+        found = ranked(model, Batch(2048, 4096), cluster, "bf16", shipped())
         ranking = time.perf_counter() - start
         start = time.perf_counter()
-        best = best_layout(TrainAsk(name, "512xH100-SXM", 1e12, 8192, 512 * 8192.0))
+        best = best_layout(TrainAsk(name, "512xH100-SXM", 1e12, 4096, 2048 * 4096.0))
         whole = time.perf_counter() - start
         print(f"{name}: {len(found)} valid layouts ranked in {ranking:.2f} s; best that fits in "
               f"{whole:.2f} s (budget {BUDGET} s): {best.layout}")

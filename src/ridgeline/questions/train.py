@@ -139,7 +139,7 @@ def best_layout(ask: TrainAsk) -> TrainAsk:
     room = device_memory(cluster.chip)
     if best := found.fastest(room):
         return dataclasses.replace(ask, layout=best[1], batch_tokens=float(batch.tokens))
-    if not found.layouts:
+    if not len(found):
         raise Infeasible(f"no layout of {ask.model} on {ask.machine} is valid with "
                          f"{batch.sequences} sequences a step: use another number of chips or a "
                          "larger batch")

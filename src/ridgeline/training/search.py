@@ -8,7 +8,7 @@ open mesh, flattened to the valid points.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,10 @@ ZERO = (0, 1, 2, 3)
 _CONTEXT = (1, 2, 4, 8, 16, 32, 64)
 
 
+# Columns of a table of layouts; recomputation is the index in `RECOMPUTE`.
+_NAMES = ("tp", "pp", "dp", "cp", "ep", "vp", "micro_batch", "zero", "recompute")
+
+
 @dataclass(frozen=True)
 class Ranked:
     """Layouts sorted by step time.
@@ -40,19 +44,32 @@ class Ranked:
     Attributes:
         seconds: of a step, rising.
         memory: of the fullest device [bytes].
-        layouts: in the same order.
+        table: a row of `_NAMES` for each.
     """
 
     seconds: Array
     memory: Array
-    layouts: Sequence[Layout]
+    table: Array
+
+    def __len__(self) -> int:
+        """Layouts in all."""
+        return len(self.seconds)
+
+    def layout(self, place: int) -> Layout:
+        """The layout at a place, 0 the fastest."""
+        return _layout(self.table[place])
 
     def fastest(self, room: float) -> tuple[float, Layout] | None:
         """The fastest layout that fits into so many bytes, None when none does."""
         import numpy as np
 
         fits = np.flatnonzero(self.memory <= room)
-        return (float(self.seconds[fits[0]]), self.layouts[fits[0]]) if len(fits) else None
+        return (float(self.seconds[fits[0]]), self.layout(int(fits[0]))) if len(fits) else None
+
+
+def _layout(row: Array) -> Layout:
+    fields: dict[str, Any] = {n: int(v) for n, v in zip(_NAMES, row, strict=True)}
+    return Layout(**fields | {"recompute": RECOMPUTE[fields["recompute"]]})
 
 
 @dataclass(frozen=True)
@@ -95,19 +112,23 @@ def _pipelines(architecture: Architecture, cluster: Cluster, tp: int, cp: int
             yield pp, vp
 
 
-def _group_layouts(architecture: Architecture, batch: Batch, cluster: Cluster,
-                   group: tuple[int, int, int]) -> list[Layout]:
+def _group_table(architecture: Architecture, batch: Batch, cluster: Cluster,
+                 group: tuple[int, int, int]) -> Array:
     """Valid layouts of one group; rules are asked once for each combination they tell apart."""
+    import numpy as np
+
     tp, cp, ep = group
-    n, found = cluster.n_chips, []
-    for (pp, vp), micro in itertools.product(_pipelines(architecture, cluster, tp, cp),
-                                             MICRO_BATCHES):
-        plain = Layout(tp, pp, n // (tp * pp * cp), cp, ep, vp, micro, 0)
-        if broken_rules(architecture, plain, batch, n):
+    n, rows = cluster.n_chips, []
+    for pp, vp in _pipelines(architecture, cluster, tp, cp):
+        dp = n // (tp * pp * cp)
+        micros = [size for size in MICRO_BATCHES if batch.sequences % (dp * size) == 0]
+        # No other rule asks for the micro-batch.
+        if not micros or broken_rules(architecture, Layout(tp, pp, dp, cp, ep, vp, 1, 0), batch,
+                                      n):
             continue
-        for again, zero in itertools.product(RECOMPUTE, ZERO if pp == 1 else ZERO[:2]):
-            found.append(Layout(tp, pp, plain.dp, cp, ep, vp, micro, zero, again))
-    return found
+        rows += [(tp, pp, dp, cp, ep, vp, micro, zero, again) for micro in micros
+                 for again in range(len(RECOMPUTE)) for zero in (ZERO if pp == 1 else ZERO[:2])]
+    return np.array(rows, dtype=np.int64).reshape(-1, len(_NAMES))
 
 
 def layouts(architecture: Architecture, batch: Batch, cluster: Cluster) -> Iterator[Layout]:
@@ -118,7 +139,7 @@ def layouts(architecture: Architecture, batch: Batch, cluster: Cluster) -> Itera
     flash attention "none" keeps more and gains nothing.
     """
     for group in _groups(architecture, cluster):
-        yield from _group_layouts(architecture, batch, cluster, group)
+        yield from map(_layout, _group_table(architecture, batch, cluster, group))
 
 
 def ranked(architecture: Architecture, batch: Batch, cluster: Cluster, precision: str,
@@ -132,49 +153,44 @@ def ranked(architecture: Architecture, batch: Batch, cluster: Cluster, precision
     """
     import numpy as np
 
-    every: list[Layout] = []
-    seconds, memory = [], []
+    tables, seconds, memory = [], [], []
     for group in _groups(architecture, cluster):
-        found = _group_layouts(architecture, batch, cluster, group)
-        if found:
-            every += found
-            seconds.append(_seconds(architecture, batch, cluster, precision, constants, found))
-            memory.append(_memory(architecture, batch, found, tuning or Tuning()))
-    if not every:
-        return Ranked(np.zeros(0), np.zeros(0), ())
-    time, held = np.concatenate(seconds), np.concatenate(memory)
+        table = _group_table(architecture, batch, cluster, group)
+        if len(table):
+            tables.append(table)
+            seconds.append(_seconds(architecture, batch, cluster, precision, constants, table))
+            memory.append(_memory(architecture, batch, table, tuning or Tuning()))
+    if not tables:
+        return Ranked(np.zeros(0), np.zeros(0), np.zeros((0, len(_NAMES)), dtype=np.int64))
+    time = np.concatenate(seconds)
     order = np.argsort(time, kind="stable")
-    return Ranked(time[order], held[order], [every[i] for i in order])
+    return Ranked(time[order], np.concatenate(memory)[order], np.concatenate(tables)[order])
 
 
-def _grid(found: Sequence[Layout], **fixed: Any) -> _Grid:
+def _grid(table: Array, **fixed: Any) -> _Grid:
     """The layouts of a group as columns, but for what is fixed."""
-    import numpy as np
-
-    columns: dict[str, Any] = {
-        name: np.array([getattr(one, name) for one in found])
-        for name in ("pp", "dp", "vp", "micro_batch", "zero", "again") if name not in fixed}
-    first = found[0]
-    return _Grid(tp=first.tp, cp=first.cp, ep=first.ep, **{"recompute": "", **columns, **fixed})
+    columns: dict[str, Any] = dict(zip(_NAMES, table.T, strict=True))
+    columns |= {name: int(columns[name][0]) for name in ("tp", "cp", "ep")}
+    again = columns.pop("recompute") * 1.0
+    return _Grid(**{**columns, "again": again, "recompute": "", **fixed})
 
 
 def _seconds(architecture: Architecture, batch: Batch, cluster: Cluster, precision: str,
-             constants: Constants, found: Sequence[Layout]) -> Array:
+             constants: Constants, table: Array) -> Array:
     import numpy as np
 
-    case = TrainingCase(architecture, cluster, _grid(found), batch, precision)
+    case = TrainingCase(architecture, cluster, _grid(table), batch, precision)
     return np.asarray(step_time(case, constants, case_work(case)).step)
 
 
-def _memory(architecture: Architecture, batch: Batch, found: Sequence[Layout], tuning: Tuning
-            ) -> Array:
+def _memory(architecture: Architecture, batch: Batch, table: Array, tuning: Tuning) -> Array:
     """Bytes of each layout; one evaluation for each depth of pipeline and recomputation."""
     import numpy as np
 
-    out, places = np.zeros(len(found)), dict[tuple[int, str], list[int]]()
-    for place, one in enumerate(found):
-        places.setdefault((one.pp, one.recompute), []).append(place)
-    for (pp, recompute), at in places.items():
-        grid = _grid([found[i] for i in at], pp=pp, recompute=recompute)
+    out = np.zeros(len(table))
+    depth, recompute = table[:, _NAMES.index("pp")], table[:, _NAMES.index("recompute")]
+    for pp, kind in itertools.product(sorted(set(depth.tolist())), range(len(RECOMPUTE))):
+        at = np.flatnonzero((depth == pp) & (recompute == kind))
+        grid = _grid(table[at], pp=pp, recompute=RECOMPUTE[kind])
         out[at] = sum(device_items(architecture, grid, batch, tuning).values())
     return out

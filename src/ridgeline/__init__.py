@@ -5,10 +5,12 @@
 """
 
 from ridgeline.api import (
+    ask,
     cache,
     capacity,
     check,
     demand,
+    draw,
     energy,
     estimate,
     exercise,
@@ -32,6 +34,6 @@ from ridgeline.scenario import Scenario
 __version__ = "0.1.0"
 
 __all__ = ["BadInput", "Infeasible", "MissingExtra", "RidgelineError", "Scenario", "UnknownName",
-           "__version__", "cache", "capacity", "check", "demand", "energy", "estimate", "exercise",
-           "fit", "fleet", "infer_price", "plan", "price", "rack", "retrieve", "roofline",
+           "__version__", "ask", "cache", "capacity", "check", "demand", "draw", "energy", "estimate",
+           "exercise", "fit", "fleet", "infer_price", "plan", "price", "rack", "retrieve", "roofline",
            "roofline_matmul", "scale", "simulate", "think", "train"]

@@ -9,9 +9,10 @@ from ridgeline.scenario import Scenario
 
 if TYPE_CHECKING:
     from ridgeline.questions.answer import Answer
+    from ridgeline.report.figure import Figure
 
-__all__ = ["cache", "capacity", "check", "demand", "energy", "estimate", "exercise", "fit",
-           "fleet", "infer_price", "plan", "price", "rack", "retrieve", "roofline",
+__all__ = ["ask", "cache", "capacity", "check", "demand", "draw", "energy", "estimate", "exercise",
+           "fit", "fleet", "infer_price", "plan", "price", "rack", "retrieve", "roofline",
            "roofline_matmul", "scale", "simulate", "think", "train"]
 
 
@@ -550,3 +551,41 @@ def scale(**fields: Any) -> Answer:
 
 def _scenario(model: str, on: str, fields: dict[str, Any]) -> Scenario:
     return Scenario.from_fields({"model": model, "machine": on, **fields})
+
+
+def ask(question: str, **fields: Any) -> Answer:
+    """Any question by name, with the fields of the web and of agents' tools.
+
+    Args:
+        question: "train", "plan", "price", ... (`ridgeline.questions.registry.QUESTIONS`).
+        **fields: the scenario's and the question's own, flat; numbers may be texts such as "2T".
+
+    Raises:
+        BadInput: an unknown question or field, or a wrong value.
+        Infeasible: what is asked cannot be done.
+
+    >>> ask("fit", model="Llama-3.1-8B", machine="RTX-4090", context="8k")["fits"]
+    True
+    """
+    from ridgeline.questions.registry import ask as answer
+
+    return answer(question, fields)
+
+
+def draw(question: str, **fields: Any) -> list[Figure]:
+    """The figures of a question; a notebook shows them, `report.plot.write_figure` saves them.
+
+    Args:
+        question, fields: as in `ask`.
+
+    Raises:
+        BadInput, Infeasible: as `ask`.
+
+    >>> [figure.title for figure in draw("scale", compute="5.76e23")]
+    ['IsoFLOP curves']
+    """
+    from ridgeline.questions.registry import get_question
+
+    found = get_question(question)
+    given = found.arguments(fields)
+    return found.drawn(found.answer(given), given)

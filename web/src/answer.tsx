@@ -6,7 +6,7 @@ import { Chart } from "./chart";
 import { answerCsv, download, tableCsv } from "./export";
 import { words } from "./format";
 import { NumberCard, Opening, Shown, interval, text } from "./numbers";
-import type { Answer, Calls, Cell, Table } from "./types";
+import type { Answer, Calls, Cell, Quantity, Table } from "./types";
 import { isQuantity } from "./types";
 
 interface Props {
@@ -17,18 +17,23 @@ interface Props {
 }
 
 export function AnswerView({ answer, first, lead, figures = true }: Props) {
-  const { bound, ...numbers } = answer.answer;
+  const { bound, ...rest } = answer.answer;
+  // Some answers carry whole records beside their numbers; those are in the tables.
+  const numbers = Object.entries(rest).filter(([, q]) => isQuantity(q) && (q.value === null || typeof q.value !== "object"));
+  const waits = numbers.filter(([name]) => SPREAD.test(name));
+  const single = numbers.filter(([name]) => !SPREAD.test(name));
   const sorted = [...answer.tables].sort((a, b) => Number(a.name === "levers") - Number(b.name === "levers"));
   return (
     <div class="answer" data-question={answer.question}>
       {bound && <p class="bound">{String(bound.value)}</p>}
       {lead}
       <div class="numbers">
-        {Object.entries(numbers).map(([name, quantity]) => (
+        {single.map(([name, quantity]) => (
           <NumberCard key={name} name={name} quantity={quantity} answer={answer}
                       other={first?.answer[name]} />
         ))}
       </div>
+      {waits.length > 0 && <Spreads waits={waits} answer={answer} />}
       {figures && answer.figures?.map((figure, i) => (
         <Chart key={i} figure={figure} name={`${answer.question}-${i + 1}${first ? "-b" : ""}`} />
       ))}
@@ -42,6 +47,47 @@ export function AnswerView({ answer, first, lead, figures = true }: Props) {
       )}
       <Elsewhere answer={answer} />
     </div>
+  );
+}
+
+// Mean and percentiles of one measure, which read best as a row.
+const SPREAD = /^(.+)_(mean|p50|p90|p95|p99)_s$/;
+
+function Spreads({ waits, answer }: { waits: [string, Quantity][]; answer: Answer }) {
+  const open = useContext(Opening);
+  const measures = [...new Set(waits.map(([name]) => SPREAD.exec(name)![1]!))];
+  const parts = [...new Set(waits.map(([name]) => SPREAD.exec(name)![2]!))];
+  const known = new Map(waits);
+  return (
+    <section class="table spreads">
+      <h3>What users wait</h3>
+      <div class="scroll" tabIndex={0} role="region" aria-label="What users wait">
+        <table>
+          <thead><tr><th scope="col">measure</th>{parts.map((p) => <th key={p} scope="col" class="right">{p}</th>)}</tr></thead>
+          <tbody>
+            {measures.map((m) => (
+              <tr key={m}>
+                <th scope="row">{words(m)}</th>
+                {parts.map((p) => {
+                  const name = `${m}_${p}_s`;
+                  const q = known.get(name);
+                  return (
+                    <td key={p} class="right">
+                      {q && (
+                        <button type="button" class="inline" data-name={name} aria-haspopup="dialog"
+                                onClick={() => open({ name, answer, quantity: q })}>
+                          <span class="value">{text(q.value, q.unit)}</span> <small>{interval(q)}</small>
+                        </button>
+                      )}
+                    </td>
+                  );
+                })}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </section>
   );
 }
 

@@ -95,9 +95,16 @@ export function Chart({ figure, name }: { figure: Figure; name: string }) {
     event.preventDefault();
     setShown((now) => Math.max(0, Math.min(points.length - 1, (now ?? -1) + step)));
   };
+  // Unnamed series of the same colour belong to the named one before them.
   const toggle = (i: number) => setHidden((now) => {
     const next = new Set(now);
-    if (!next.delete(i)) next.add(i);
+    const hide = !now.has(i);
+    figure.series.forEach((item, k) => {
+      if (k === i || (!item.name && item.color === figure.series[i]!.color)) {
+        if (hide) next.add(k);
+        else next.delete(k);
+      }
+    });
     return next;
   });
   const named = figure.series.map((item, i) => ({ item, i })).filter(({ item }) => item.name);
@@ -168,7 +175,7 @@ interface Geometry extends Box {
 }
 
 function layout(figure: Figure, hidden: Set<number>, width: number): Geometry {
-  const box = { left: 68, right: width - 14, top: 14, bottom: HEIGHT - (figure.x.categories.length ? 78 : 52) };
+  const box = { left: 64, right: width - 14, top: 14, bottom: HEIGHT - (figure.x.categories.length ? 78 : 52) };
   const bases = stacked(figure, hidden);
   const xs: number[] = [];
   const ys: number[] = [];

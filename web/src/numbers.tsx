@@ -51,7 +51,7 @@ export function NumberCard({ name, quantity, answer, other }: NumberProps) {
   const shown = text(quantity.value, quantity.unit);
   const range = interval(quantity);
   return (
-    <button type="button" class={`number ${typeof quantity.value === "string" ? "wordy" : ""}`}
+    <button type="button" class={`number ${typeof quantity.value === "string" ? "wordy" : ""} ${shown.length > 40 ? "sentence" : shown.length > 12 ? "long" : ""}`}
             data-name={name} onClick={() => open({ name, answer, quantity })}
             aria-haspopup="dialog">
       <span class="what">{label(name, quantity.unit)}</span>

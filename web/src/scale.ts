@@ -27,7 +27,7 @@ export function makeScale(axis: Axis, values: number[], from: number, to: number
   const [a, b] = [place(low), place(high)];
   return {
     at: (value) => from + ((place(value) - a) / (b - a)) * (to - from),
-    ticks: ticks(axis, low, high, Math.abs(to - from)), low, high,
+    ticks: ticks(axis, low, high, Math.abs(to - from), to < from), low, high,
   };
 }
 
@@ -45,30 +45,30 @@ function widened(low: number, high: number): [number, number] {
   return [low / room, high * room];
 }
 
-function ticks(axis: Axis, low: number, high: number, pixels: number): Scale["ticks"] {
+function ticks(axis: Axis, low: number, high: number, pixels: number, upright: boolean): Scale["ticks"] {
   if (axis.categories.length) {
     return axis.categories.map((text, value) => ({ value, text }));
   }
-  const found = axis.log ? logTicks(low, high, pixels) : linearTicks(low, high, pixels);
+  const room = Math.max(2, pixels / (upright ? 38 : 78));
+  const found = axis.log ? logTicks(low, high, room) : linearTicks(low, high, room);
   return found.map((value) => ({ value, text: tick(value, axis.unit) }));
 }
 
 // Ticks are round numbers: drop what the digits only pad.
 function tick(value: number, unit: string): string {
-  const bare = ["", "1", "x", "token", "param", "token/s", "USD", "USD/Mtok", "%", "FLOP/B"];
-  if (bare.includes(unit)) {
-    if (Math.abs(value) < 1) return String(Number(value.toPrecision(6)));
-    return trimmed(formatSI(value, "B").replace(/ ?B$/, "")).replace(/ (?=[kMGTPE]$)/, "");
-  }
-  return trimmed(formatSI(value, unit));
+  if (unit === "s" && Math.abs(value) >= 1) return `${Number(value.toPrecision(6)).toLocaleString("en")} s`;
+  if (["s", "B", "W", "J"].includes(unit)) return trimmed(formatSI(value, unit));
+  // Longer units stand in the axis title alone.
+  if (Math.abs(value) < 1) return String(Number(value.toPrecision(6)));
+  return trimmed(formatSI(value, "B").replace(/ ?B$/, "")).replace(/ (?=[kMGTPE]$)/, "");
 }
 
 function trimmed(text: string): string {
   return text.replace(/(\.\d*?)0+(?=\D|$)/, "$1").replace(/\.(?=\D|$)/, "").trim();
 }
 
-function linearTicks(low: number, high: number, pixels: number): number[] {
-  const rough = (high - low) / Math.max(2, pixels / 80);
+function linearTicks(low: number, high: number, room: number): number[] {
+  const rough = (high - low) / room;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = ([1, 2, 5, 10].find((m) => m * power >= rough) ?? 10) * power;
   const found: number[] = [];
@@ -78,17 +78,17 @@ function linearTicks(low: number, high: number, pixels: number): number[] {
   return found;
 }
 
-function logTicks(low: number, high: number, pixels: number): number[] {
+function logTicks(low: number, high: number, room: number): number[] {
   const decades = Math.log10(high / low);
-  const room = Math.max(2, pixels / 70);
   const every = Math.max(1, Math.ceil(decades / room));
-  const marks = decades * 3 <= room ? [1, 2, 5] : [1];
+  const choices = [[1, 2, 3, 4, 5, 6, 7, 8, 9], [1, 2, 5], [1, 3], [1]];
+  const marks = choices.find((m) => decades * m.length <= room) ?? [1];
   const found: number[] = [];
   for (let p = Math.floor(Math.log10(low)); p <= Math.log10(high); p++) {
     if (p % every && marks.length === 1) continue;
     for (const m of marks) {
       const value = Number((m * 10 ** p).toPrecision(3));
-      if (value >= low && value <= high) found.push(value);
+      if (value >= low * (1 - 1e-9) && value <= high * (1 + 1e-9)) found.push(value);
     }
   }
   return found.length > 1 ? found : [low, high].map((v) => Number(v.toPrecision(2)));

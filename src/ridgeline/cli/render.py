@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ridgeline.quantity import Quantity, format_si
+from ridgeline.quantity import Quantity
+from ridgeline.report.words import label, number_text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -19,10 +20,6 @@ __all__ = ["print_answer", "render_answer"]
 
 _WIDTH = 100
 _LONGEST_CELL = 40
-# Endings of JSON keys that only repeat the unit printed beside the number.
-_UNIT_ENDINGS = {"s": "_s", "B": "_bytes", "FLOP": "_flop", "USD": "_usd", "W": "_w", "J": "_j",
-                 "B/s": "_bytes_per_s", "FLOP/s": "_flop_per_s", "FLOP/B": "_flop_per_byte",
-                 "token/s": "_tokens_per_s", "USD/Mtok": "_usd_per_mtok", "%": "_pct"}
 
 
 def print_answer(answer: Answer, *, explain: bool = False) -> None:
@@ -142,35 +139,21 @@ def _grid(**options: Any) -> RichTable:
 
 def _label(name: str, value: Value) -> str:
     """A JSON key as words, without the unit that the value already shows."""
-    unit = value.unit if isinstance(value, Quantity) else ""
-    return name.removesuffix(_UNIT_ENDINGS.get(unit, "")).replace("_", " ")
+    return label(name, value.unit if isinstance(value, Quantity) else "")
 
 
 def _text(value: Value | Cell, unit: str) -> str:
     """One cell: a number with its unit, yes or no, text, or nothing."""
     if isinstance(value, Quantity):
-        return _number(value.value, value.unit)
+        return number_text(value.value, value.unit)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:
         return "-"
-    return value if isinstance(value, str) else _number(value, unit)
+    return value if isinstance(value, str) else number_text(value, unit)
 
 
 def _interval(value: Value) -> str:
     if not isinstance(value, Quantity) or value.low == value.high:
         return ""
-    return f"{_number(value.low, value.unit)} - {_number(value.high, value.unit)}"
-
-
-def _number(value: float, unit: str) -> str:
-    """A number with its unit; whole counts in full."""
-    if value != value:
-        return "-"
-    if abs(value) == float("inf"):
-        return "infinite" if value > 0 else "-infinite"
-    if unit not in ("", "1"):
-        return format_si(value, unit)
-    if float(value).is_integer() and abs(value) < 1e15:
-        return f"{value:,.0f}"
-    return format_si(value, unit, 3 if abs(value) < 100 else 5)
+    return f"{number_text(value.low, value.unit)} - {number_text(value.high, value.unit)}"

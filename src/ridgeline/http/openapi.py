@@ -24,8 +24,9 @@ _ANSWER = {"type": "object",
            "required": ["question", "scenario", "answer", "tables", "notes", "derivation"],
            "properties": {
                "question": {"type": "string"}, "scenario": {"type": "object"},
-               "answer": {"type": "object",
-                          "additionalProperties": {"$ref": "#/components/schemas/Quantity"}},
+               "answer": {"type": "object", "additionalProperties": {"anyOf": [
+                   {"$ref": "#/components/schemas/Quantity"}, {"type": "array"},
+                   {"type": "object"}]}},
                "tables": {"type": "array", "items": {"$ref": "#/components/schemas/Table"}},
                "notes": {"type": "array", "items": {"type": "string"}},
                "derivation": {"type": "array", "items": {"type": "object"}},

@@ -14,7 +14,7 @@ from ridgeline.questions.registry import get_question, only_names
 __all__ = ["EXTRAS", "Reply", "answer", "one_line", "refusal"]
 
 # What may be asked for beside the answer.
-EXTRAS = ("figures", "calls")
+EXTRAS = ("figures", "calls", "text")
 _LONGEST_LINE = 600
 
 
@@ -61,9 +61,13 @@ def _answered(name: str, body: Mapping[str, Any], extras: Sequence[str],
     if "figures" in extras:
         out["figures"] = [figure.to_dict() for figure in question.drawn(found, given)]
     if "calls" in extras:
-        from ridgeline.http.calls import calls
+        from ridgeline.cli.spoken import calls
 
         out["calls"] = calls(name, question, body)
+    if "text" in extras:
+        from ridgeline.cli.render import render_answer
+
+        out["text"] = render_answer(found)
     return out
 
 

@@ -188,9 +188,9 @@ def _keep_within(empty: str) -> None:
     import sysconfig
 
     own = os.environ.get("RIDGELINE_CATALOG", "").split(os.pathsep)
-    roots = tuple(str(Path(p).resolve()) for p in (
-        empty, sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), *own, *sys.path,
-        Path(ridgeline.__file__).parent, "/proc", "/sys", "/dev", "/usr", "/lib") if str(p))
+    needed = (empty, sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), *own, *sys.path,
+              str(Path(ridgeline.__file__).parent), "/proc", "/sys", "/dev", "/usr", "/lib")
+    roots = tuple(str(Path(p).resolve()) for p in needed if p)
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
         if event != "open" or not isinstance(arguments[0], (str, bytes)):

@@ -112,6 +112,12 @@ class Answer:
             raise BadInput(f"the answer to {self.question!r} has no number {name!r}")
         return float(found)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the bound, numbers with intervals, tables and notes."""
+        from ridgeline.report.html import answer_html
+
+        return answer_html(self.to_dict())
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON form of all surfaces; non-finite numbers become null with a note."""
         answer = {name: _json_value(value) for name, value in self.quantities.items()}

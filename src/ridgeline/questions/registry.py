@@ -214,7 +214,7 @@ _FILES = (".json", ".jsonl", ".gguf", ".safetensors", ".toml", ".csv", ".parquet
 def _no_file(name: str, text: str) -> None:
     """Refuse a text that names a file."""
     if (text.startswith((".", "/", "~")) or ".." in text or "\\" in text or "\0" in text
-            or "://" in text or text.count("/") > 1 and "," not in text
+            or "://" in text or (text.count("/") > 1 and "," not in text)
             or text.strip().lower().endswith(_FILES)):
         raise BadInput(f"{name} must be a name here, not a file: {text[:80]!r}")
 

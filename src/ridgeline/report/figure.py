@@ -136,6 +136,15 @@ class Figure:
                 "series": [{"kind": type(item).__name__.lower(), **_plain(asdict(item)),
                             "color": color_of(item, i)} for i, item in enumerate(self.series)]}
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the drawing, without script."""
+        from ridgeline.report.svg import render_svg
+
+        # Drawings of one page share its names, and each has a frame of its own.
+        name = f"plot-{id(self):x}"
+        return render_svg(self).replace("id='plot'", f"id='{name}'").replace(
+            "url(#plot)", f"url(#{name})")
+
     def to_plotly(self) -> dict[str, Any]:
         """The figure as a Plotly dictionary: {"data": [...], "layout": {...}}."""
         marks = [mark for i, item in enumerate(self.series)

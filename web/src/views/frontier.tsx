@@ -26,8 +26,8 @@ const plain = { item: "", default: "", required: false, choices: [] as string[],
 const FIELDS: Field[] = [
   { ...plain, name: "machines", kind: "list", text: "Machines to draw, such as 8xH100-SXM, 8xB200-SXM." },
   { ...plain, name: "against", kind: "text", default: "tokens", choices: ["tokens", "dollars"], text: "What the upright axis shows, for each chip or each million output tokens." },
-  { ...plain, name: "tpot", kind: "number", text: "Target: time per output token [s]; drawn as a line." },
-  { ...plain, name: "ttft", kind: "number", text: "Target: time to first token [s]; points that miss it are left out." },
+  { ...plain, name: "tpot", kind: "number", default: "no target", text: "Target: time per output token [s]; drawn as a line." },
+  { ...plain, name: "ttft", kind: "number", default: "no target", text: "Target: time to first token [s]; points that miss it are left out." },
 ];
 
 async function rent(machine: string): Promise<number | null> {

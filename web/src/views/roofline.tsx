@@ -19,10 +19,10 @@ interface ChipEntry {
 
 const COLORS = ["#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#882255", "#44aa99"];
 const OVERLAY: Field = {
-  name: "overlay", kind: "list", item: "text", default: "", required: false, choices: [], section: "",
+  name: "overlay", kind: "list", item: "text", default: "further chips", required: false, choices: [], section: "",
   text: "Further chips whose roofs are drawn, such as H200-SXM, B200-SXM.",
 };
-const FORMATS: Field = { ...OVERLAY, name: "formats", text: "Formats whose roofs are drawn for every chip, such as bf16, fp8." };
+const FORMATS: Field = { ...OVERLAY, name: "formats", default: "bf16, fp8", text: "Formats whose roofs are drawn for every chip, such as bf16, fp8." };
 
 function useChips(names: string[]): { chips: ChipEntry[]; error: string } {
   const [found, setFound] = useState<{ chips: ChipEntry[]; error: string }>({ chips: [], error: "" });

@@ -74,15 +74,15 @@ def _flag(option: Any, value: Any) -> str | None:
 
 def python_call(name: str, question: Question, body: Mapping[str, Any]) -> str:
     """Python code that answers the same."""
-    asked = _asked(question, body)
     import ridgeline
 
+    asked = _asked(question, body)
     if name in ridgeline.__all__ and {"model", "machine"} <= asked.keys():
         head = [repr(asked.pop("model")), repr(asked.pop("machine"))]
-        words = ", ".join([*head, *(f"{k}={v!r}" for k, v in asked.items())])
-        return f"import ridgeline\n\nanswer = ridgeline.{name}({words})"
-    return ("from ridgeline.questions.registry import ask\n\n"
-            f"answer = ask({name!r}, {asked!r})")
+    else:
+        head, name = [repr(name)], "ask"
+    words = ", ".join([*head, *(f"{k}={v!r}" for k, v in asked.items())])
+    return f"import ridgeline\n\nanswer = ridgeline.{name}({words})"
 
 
 def _text(value: Any) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-__all__ = ["Build", "Query", "measure_build"]
+__all__ = ["Build", "Query", "empty_index", "measure_build"]
 
 _REPEATS = 3
 # Queries are drawn until a timing takes this long, so that the clock's grain does not matter.
@@ -88,7 +88,7 @@ def measure_build(build: Build, stored: Array | None = None) -> Iterator[dict[st
     if stored is None:
         stored = vectors(build.n, build.dim, kind=build.kind)
     asked = vectors(_MOST_QUERIES, build.dim, kind=build.kind, sample=1)
-    index = _empty(faiss, build)
+    index = empty_index(faiss, build)
     begin = time.thread_time()
     if not index.is_trained:
         index.train(stored)
@@ -108,7 +108,8 @@ def measure_build(build: Build, stored: Array | None = None) -> Iterator[dict[st
                "add_s": built - trained}
 
 
-def _empty(faiss: Any, build: Build) -> Any:
+def empty_index(faiss: Any, build: Build) -> Any:
+    """An untrained index of the kind asked for."""
     n_dim = build.dim
     if build.index == "flat":
         return faiss.IndexFlatL2(n_dim)

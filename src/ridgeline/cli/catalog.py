@@ -149,16 +149,22 @@ def formats(name: str | None, family: str | None, as_json: bool) -> None:
 @click.argument("name", required=False)
 @_JSON
 def models(name: str | None, as_json: bool) -> None:
-    """Models whose config.json is bundled."""
+    """Models whose config.json is bundled; NAME, or a path, shows one in full.
+
+    \b
+    Examples:
+      ridgeline catalog models DeepSeek-V3
+      ridgeline catalog models "llama 3.1 70b" --json
+    """
     from ridgeline.catalog import list_names
     from ridgeline.cli import catalog_views as views
 
-    known = list_names("models")
     if name:
-        found = _named("model", name, known, lambda n: n)
-        return views.show(views.model_sections(found), views.model_json(found), as_json)
+        data = views.model_json(name)
+        return views.show([] if as_json else views.model_sections(name), data, as_json)
+    known = list_names("models")
     views.table(views.MODEL_COLUMNS, [views.model_row(n) for n in known],
-                [views.model_json(n) for n in known], as_json)
+                [views.model_entry(n) for n in known] if as_json else (), as_json)
 
 
 def _catalog(sources: Sequence[str]) -> Catalog:

@@ -9,10 +9,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ridgeline.catalog.files import DATA
 from ridgeline.quantity import format_si
 
 if TYPE_CHECKING:
     from ridgeline.catalog.schema import ChipFile
+    from ridgeline.model.architecture import Architecture
 
 WIDTH = 100
 Columns = Sequence[tuple[str, str, str]]  # heading, field, unit ("" for text)
@@ -159,7 +161,7 @@ def plain(entry: Any) -> dict[str, Any]:
 
 def _config(name: str) -> dict[str, Any]:
     """The bundled config.json of a model."""
-    from ridgeline.catalog.files import DATA, read_text
+    from ridgeline.catalog.files import read_text
 
     text = read_text(DATA / "models" / f"{name.replace('/', '__')}.json")
     config: dict[str, Any] = json.loads(text)
@@ -184,17 +186,32 @@ def model_row(name: str) -> list[str]:
             first("hidden_size", "n_embd", "d_model"), first("vocab_size")]
 
 
+def model_entry(name: str) -> dict[str, Any]:
+    """A model's name and whole config, for the list."""
+    return {"name": name, "config": _config(name)}
+
+
 def model_sections(name: str) -> Sections:
-    """A model's config, scalars only; the rest is in the JSON form."""
-    config = _language(_config(name))
-    pairs = [(key, str(value)) for key, value in config.items()
-             if isinstance(value, (str, int, float)) and value != ""]
-    return [(name, pairs)]
+    """A model in full: counts with reasons, cache, state, layers, config."""
+    from ridgeline.cli.catalog_models import model_sections as sections
+
+    return sections(*_loaded(name))
 
 
 def model_json(name: str) -> dict[str, Any]:
-    """A model's name and whole config."""
-    return {"name": name, "config": _config(name)}
+    """The same as data."""
+    from ridgeline.cli.catalog_models import model_json as data
+
+    return data(*_loaded(name))
+
+
+def _loaded(name: str) -> tuple[Architecture, dict[str, Any]]:
+    """A model by any name or path that `load_architecture` takes, and its bundled config."""
+    from ridgeline.model.load import load_architecture
+
+    found = load_architecture(name)
+    file = DATA / "models" / f"{found.name.replace('/', '__')}.json"
+    return found, _config(found.name) if file.is_file() else {}
 
 
 def _fields(entry: Any) -> dict[str, Any]:

@@ -34,6 +34,6 @@ from ridgeline.scenario import Scenario
 __version__ = "0.1.0"
 
 __all__ = ["BadInput", "Infeasible", "MissingExtra", "RidgelineError", "Scenario", "UnknownName",
-           "__version__", "ask", "cache", "capacity", "check", "demand", "draw", "energy", "estimate",
-           "exercise", "fit", "fleet", "infer_price", "plan", "price", "rack", "retrieve", "roofline",
-           "roofline_matmul", "scale", "simulate", "think", "train"]
+           "__version__", "ask", "cache", "capacity", "check", "demand", "draw", "energy",
+           "estimate", "exercise", "fit", "fleet", "infer_price", "plan", "price", "rack",
+           "retrieve", "roofline", "roofline_matmul", "scale", "simulate", "think", "train"]

@@ -104,8 +104,8 @@ def answer_html(answer: Mapping[str, Any], meanings: Mapping[str, str] | None = 
                          q.get("basis") or "", *([meaning] if known else [])])
     heads = ["quantity", "value", "80 % interval", "basis", *(["meaning"] if known else [])]
     out.append(_grid(heads, rows, [False, True, True, False, False]))
-    for table in sorted(answer["tables"], key=lambda t: t["name"] == "levers"):
-        out.append(f"<h3>{escape(table['title'])}</h3>" + _table(table))
+    out += [f"<h3>{escape(t['title'])}</h3>" + _table(t)
+            for t in sorted(answer["tables"], key=lambda t: t["name"] == "levers")]
     notes = "".join(f"<li>{escape(note)}</li>" for note in answer["notes"])
     return "\n".join([*out, f"<ul class='dim'>{notes}</ul>" if notes else ""])
 

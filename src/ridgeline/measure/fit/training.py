@@ -81,7 +81,7 @@ def log_ratios(seen: Sequence[Observation], constants: Constants) -> Array:
         if id(o.work) not in memo:
             memo[id(o.work)] = np.log(o.case.batch.tokens / o.case.cluster.n_chips
                                       / step_time(o.case, constants, o.work).step)
-    return np.array([memo[id(o.work)] - math.log(o.rate) for o in seen])
+    return np.stack(np.broadcast_arrays(*(memo[id(o.work)] - math.log(o.rate) for o in seen)))
 
 
 def _constants(point: Array, frameworks: Sequence[str]) -> Constants:

@@ -298,7 +298,8 @@ def _schedule(ask: DemandAsk, found: _Rate) -> Table:
     served = _served(ask, found)
     seats, interval = max(1, round(found.batch)), found.step
     rows: list[list[Cell]] = []
-    for share in sorted({0.5, 0.8, 0.95, round(min((ask.users or served) / served, 1e6), 3)}):
+    now = max(1e-3, float(f"{min((ask.users or served) / served, 1e6):.3g}"))
+    for share in sorted({0.5, 0.8, 0.95, now}):
         try:
             queue = train_schedule(share * seats / interval, interval, seats)
             rows.append([share, share * seats / interval, interval, queue["light_wait"],

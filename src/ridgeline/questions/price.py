@@ -171,10 +171,10 @@ def priced(ask: PriceAsk) -> Priced:
     speeds = replica_speeds(resolved, _batches(batch), _contexts(resolved, context),
                             ideal=ask.ideal)
     work = resolved.scenario.workload
-    here = replica_speeds(resolved, np.array([batch]), np.array([context]), ideal=ask.ideal)
     prompt = replica_speeds(resolved, np.array([1.0]), np.array([float(work.prompt)]),
                             ideal=ask.ideal)
-    decode_s = float(here.decode[0, 0]) if resolved.architecture.causal else math.nan
+    here = speeds.decode[speeds.batches == batch][:, speeds.contexts == context]
+    decode_s = float(here[0, 0]) if resolved.architecture.causal else math.nan
     rate = float(prompt.prefill_rate[0])
     loop = 0.0 if ask.ideal else (
         perform.output_tokens_per_s / max(work.output, 1) / resolved.deployment.dp)

@@ -196,11 +196,11 @@ def price_csv(found: Priced, rents: int = 1) -> str:
 
     Args:
         found: what was priced.
-        rents: rents from the low to the high end of the range; 1: the mean.
+        rents: rents from the low to the high end of the range, where it is one; 1: the mean.
     """
     speeds = found.speeds
-    paid = np.array([found.rent.mid]) if rents == 1 else np.linspace(
-        found.rent.low, found.rent.high, rents)
+    paid = np.array([found.rent.mid]) if rents == 1 else np.unique(np.linspace(
+        found.rent.low, found.rent.high, rents))
     surface = price_surface(speeds, usd_per_chip_hour=paid, utilisation=found.ask.utilisation)
     lines = ["batch,context_tokens,usd_per_chip_hour,tokens_per_s_per_user,usd_per_mtok_output,"
              "usd_per_mtok_input,fits"]

@@ -59,7 +59,7 @@ def _decode(replica: Deployed, batches: Array, contexts: Array, lengths: tuple[f
 
     The correction is that of the workload's own prompts and outputs at every context.
     """
-    anchors = np.unique(np.round(np.geomspace(1, max(float(batches.max()), 2.0), 12)))
+    anchors = 2.0 ** np.arange(13)
     content, pools = engine_content(), Pools(replica, replica)
     factors = np.exp([correction(content["tpot"], case_of(
         pools, protocol="", concurrency=float(b), prompt=lengths[0],

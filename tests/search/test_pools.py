@@ -8,7 +8,7 @@ import pytest
 import ridgeline
 from ridgeline.questions.plan_ask import PlanAsk, planned
 from ridgeline.questions.plan_finalists import _exact
-from ridgeline.search.findings import MARGIN, WAIT_MARGIN, Key
+from ridgeline.search.findings import Key
 from ridgeline.search.pools import (
     DECODE_WORKERS,
     MATCHED,
@@ -63,7 +63,7 @@ def test_pools_are_matched_in_rate(pairs):
     for pair in pairs:
         for many in (1.0, 4.0):
             workers = pair.prefill_workers(np.full(3, many), batch)
-            step = pair.decode.curves.decode(batch) + pair.decode.curves.tokens(batch)
+            step = pair.decode.curves.decode(batch)
             prompts = many * batch / (499 * step)       # before corrections, within their bound
             can = workers * pair.prefill.shape.deployment.attention_dp / pair.prompt_s
             assert (can * MATCHED * math.e >= prompts).all()
@@ -99,8 +99,9 @@ def test_the_form_is_near_the_exact_analysis(asked, pairs):
         piece = pool_piece(pair, 0, asked.goal, np.array([0, 0, 1]), np.array([1.0, 32.0, 32.0]))
         for i in range(3):
             exact = _exact(asked, pair, Key(0, int(piece.setting[i]), int(piece.batch[i])))
-            assert 1 - WAIT_MARGIN < exact.ttft / piece.times.ttft[i] < 1 + WAIT_MARGIN
-            assert 1 - MARGIN < exact.tpot / piece.times.tpot[i] < 1 + MARGIN
+            off = asked.requests.margins
+            assert off.fast_wait < exact.ttft / piece.times.ttft[i] < off.slow_wait
+            assert off.fast < exact.tpot / piece.times.tpot[i] < off.slow
 
 
 def test_an_answer_of_pools_has_what_starts_both():

@@ -40,7 +40,7 @@ class StepCurves:
 
     Attributes:
         tokens: by all tokens of the step.
-        decode: by decoding sequences: attention, logits and what every step pays.
+        decode: by decoding sequences: a step with nothing else, all parts.
         logits: by rows.
         prompt: attention of one prompt, by tokens of its chunks [s].
         fixed: paid by every step.
@@ -74,7 +74,8 @@ def curves_of(table: StepTable, *, context: float, prompts: Array, weights: Arra
     chunks = np.unique(np.round(np.geomspace(1, max(most_tokens, 2), 48)))
     attention = sum(w * _attention(table, p, chunks) for p, w in zip(prompts, weights, strict=True))
     dense = np.interp(places, chunks, np.asarray(attention, float))
-    return StepCurves(Curve(tokens, 1 / step), Curve(decode + table.fixed + logits),
+    linear = _line(table.tokens, np.maximum(counts, 1.0))
+    return StepCurves(Curve(tokens, 1 / step), Curve(decode + table.fixed + logits + linear),
                       Curve(logits), Curve(dense, 1 / step), table.fixed)
 
 

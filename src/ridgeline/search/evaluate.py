@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from ridgeline.search.curves import Array
-from ridgeline.search.findings import MARGIN, WAIT_MARGIN, Piece
+from ridgeline.search.findings import Piece
 from ridgeline.search.goal import Goal, Replica, Scored, score
 from ridgeline.search.rated import Rated, Times
 
 __all__ = ["BATCHES", "PIECE", "Aggregated", "pieces"]
 
-PIECE = 16_384
+PIECE = 8192
 # Four batches an octave: neighbours differ by less than the steady form's error does.
 BATCHES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112,
            128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024)
@@ -82,14 +82,14 @@ def evaluated(model: Aggregated, number: int, goal: Goal, setting: Any, batch: A
               budget: Array, room: Array) -> Piece:
     """One piece: times, money, verdict, and both again at the ends of the margins."""
     times = model.rated.times(batch, budget)
-    constants = model.constants
+    constants, off = model.constants, model.rated.requests.margins
 
     def at(ttft: float, tpot: float) -> Scored:
         return score(goal, constants, batch=batch, room=room, ttft=times.ttft * ttft,
                      tpot=times.tpot * tpot)
 
     return Piece(number, setting, batch, room, constants.limit, times, at(1.0, 1.0),
-                 at(1 - WAIT_MARGIN, 1 - MARGIN), at(1 + WAIT_MARGIN, 1 + MARGIN))
+                 at(off.fast_wait, off.fast), at(off.slow_wait, off.slow))
 
 
 def ladder(batches: Sequence[int] | None) -> Array:

@@ -10,14 +10,11 @@ import numpy as np
 
 from ridgeline.search.curves import Array
 from ridgeline.search.goal import VERDICTS, Goal, Scored
-from ridgeline.search.pareto import frontier
+from ridgeline.search.pareto import covered, frontier
 from ridgeline.search.rated import Times
 
-__all__ = ["MARGIN", "WAIT_MARGIN", "Findings", "Key", "Piece", "Rejection"]
+__all__ = ["Findings", "Key", "Piece", "Rejection"]
 
-# How far the steady form may be from the replay: time per token and whole requests, and time to
-# first token. Wider than the worst of the cases in docs/decisions/plan-search.md.
-MARGIN, WAIT_MARGIN = 0.15, 0.22
 # Candidates kept when a sweep has more than a replay could ever look at.
 MOST_CANDIDATES = 4096
 
@@ -154,7 +151,7 @@ class Findings:
     def frontier_of(self, points: Any, keys: Any) -> None:
         """Merge points into the frontier, many pieces at a time."""
         self._waiting.append((points, keys))
-        if sum(len(p) for p, _ in self._waiting) > max(20_000, 4 * len(self._points)):
+        if sum(len(p) for p, _ in self._waiting) > max(1000, len(self._points)):
             self._settle()
 
     def _settle(self) -> None:
@@ -194,9 +191,9 @@ class Findings:
         points = np.stack([1.0 / np.maximum(piece.times.tpot[able], 1e-12),
                            piece.scored.tokens_per_s[able] / piece.scored.chips[able],
                            np.where(np.isnan(cost), -np.inf, -cost)], axis=1)
-        chosen = frontier(points)
-        rows = able[chosen]
-        self.frontier_of(points[chosen], _keys(piece, rows))
+        fresh = np.flatnonzero(~covered(points, self._points))
+        chosen = fresh[frontier(points[fresh])]
+        self.frontier_of(points[chosen], _keys(piece, able[chosen]))
 
     def _keep(self, piece: Piece) -> None:
         sure = piece.high.objective[piece.high.verdict == 0]

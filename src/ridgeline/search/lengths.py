@@ -67,7 +67,7 @@ def parse_lengths(text: str | float, what: str) -> Lengths:
 
     >>> made = parse_lengths("lognormal:2000,0.8", "prompt")
     >>> made.mean, round(made.cv, 2)
-    (2000.0, 0.92)
+    (2000.0, 0.88)
     """
     if not isinstance(text, str) or ":" not in text:
         return Lengths(float(_tokens(text, what)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["frontier"]
+__all__ = ["covered", "frontier"]
 
 _FILTERS = 12
 
@@ -33,6 +33,27 @@ def frontier(points: Any) -> Any:
     if _sure(y[order], z[order]):
         return order
     return order[_stairs(y[order].tolist(), z[order].tolist())]
+
+
+def covered(points: Any, front: Any) -> Any:
+    """Mask of points that one of a frontier's is at least as good as, found by bisection.
+
+    Only the best of those at least as good in the first column is looked at, so some that are
+    dominated are not marked; none is marked wrongly.
+
+    Args:
+        points: array of shape (n, 3).
+        front: a frontier, best first in the first column, shape (m, 3).
+    """
+    if not len(front):
+        return np.zeros(len(points), bool)
+    place = np.searchsorted(-front[:, 0], -points[:, 0], side="right") - 1
+    mask = np.zeros(len(points), bool)
+    for first, second in ((1, 2), (2, 1)):
+        best = _best_so_far(front[:, first])[place]
+        mask |= ((front[best, first] >= points[:, first])
+                 & (front[best, second] >= points[:, second]))
+    return mask & (place >= 0)
 
 
 def _thinned(x: Any, y: Any, z: Any, left: Any) -> Any:

@@ -14,7 +14,7 @@ from ridgeline.machine import Link
 from ridgeline.model.architecture import Architecture
 from ridgeline.numeric import Numeric
 from ridgeline.search.curves import Array
-from ridgeline.search.findings import MARGIN, WAIT_MARGIN, Piece
+from ridgeline.search.findings import Piece
 from ridgeline.search.goal import Goal, Replica, Scored, score
 from ridgeline.search.rated import Rated, Times, corrected_log, correction_of
 from ridgeline.serving.latency import Pools, case_of
@@ -109,7 +109,7 @@ class TwoPools:
     def prefill_workers(self, decode_workers: Any, batch: Array) -> Array:
         """Prefill replicas that keep up with so many decode replicas at a batch."""
         curves, output = self.decode.curves, self.decode.requests.mean_output
-        step = curves.decode(batch) + curves.tokens(batch)
+        step = curves.decode(batch)
         step = step * np.exp(corrected_log(self._lines[0], batch))
         rate = decode_workers * batch / (max(output - 1, 1) * step)
         matched = np.maximum(1.0, np.ceil(rate * self.prompt_s / self._copies / MATCHED - 1e-9))
@@ -144,7 +144,7 @@ class TwoPools:
         service, output = self.prompt_s, max(1, requests.mean_output)
         for _ in range(4):
             n = np.maximum(1.0, inside)
-            tpot = curves.decode(n) + curves.tokens(n)
+            tpot = curves.decode(n)
             away = tpot * output
             # R = s / m (1 + (C - 1) / C Q), Q = C R / (R + away), solved for R.
             half = 0.5 * (away - service / servers * flying)
@@ -254,15 +254,14 @@ def _best_decode(rated: Sequence[Rated], goal: Goal) -> list[Rated]:
         batch = batch[batch <= max(one.rooms)]
         if not len(batch):
             return 0.0
-        step = one.curves.decode(batch) + one.curves.tokens(batch)
+        step = one.curves.decode(batch)
         step = step * np.exp(corrected_log(one.tpot_line, batch))
-        within = batch[step <= goal.tpot * (1 + MARGIN)] / step[step <= goal.tpot * (1 + MARGIN)]
-        return float(within.max(initial=0.0)) / _cost(one)
+        within = step * one.requests.margins.fast <= goal.tpot
+        return float((batch[within] / step[within]).max(initial=0.0)) / _cost(one)
 
     able = [(value(r), i) for i, r in enumerate(rated)]
     ranked = sorted((v, i) for v, i in ((-v, i) for v, i in able) if v < 0)
-    fast = min(range(len(rated)), key=lambda i: float(rated[i].curves.decode(1.0)
-                                                      + rated[i].curves.tokens(1.0)))
+    fast = min(range(len(rated)), key=lambda i: float(rated[i].curves.decode(1.0)))
     chosen = [i for _, i in ranked[:_MOST_DECODE]]
     return [rated[i] for i in (chosen if fast in chosen else [*chosen, fast])]
 
@@ -281,10 +280,11 @@ def pool_piece(pair: TwoPools, number: int, goal: Goal, setting: Any, batch: Arr
     times = pair.times(workers, many, batch)
     constants = pair.constants(workers, many)
     room = np.full(batch.shape, max(pair.decode.rooms))
+    off = pair.decode.requests.margins
 
     def at(ttft: float, tpot: float) -> Scored:
         return score(goal, constants, batch=batch * many, room=room * many,
                      ttft=times.ttft * ttft, tpot=times.tpot * tpot)
 
     return Piece(number, setting, batch, room, constants.limit, times, at(1.0, 1.0),
-                 at(1 - WAIT_MARGIN, 1 - MARGIN), at(1 + WAIT_MARGIN, 1 + MARGIN))
+                 at(off.fast_wait, off.fast), at(off.slow_wait, off.slow))

@@ -27,7 +27,28 @@ from ridgeline.timing.engine import engine_content
 from ridgeline.timing.roofline import StepBounds, bound_name, step_bounds
 from ridgeline.work.step import Step, decode_step, prefill_step
 
-__all__ = ["Rated", "Requests", "Times", "correction_of", "rated", "replica_of"]
+__all__ = ["Margins", "Rated", "Requests", "Times", "correction_of", "rated", "replica_of"]
+
+
+@dataclass(frozen=True)
+class Margins:
+    """How far the replay may be from the steady form, as factors on the form's times.
+
+    Attributes:
+        fast_wait, fast: least of the replay's TTFT and TPOT over the form's.
+        slow_wait, slow: most.
+    """
+
+    fast_wait: float = 0.77
+    fast: float = 0.85
+    slow_wait: float = 1.28
+    slow: float = 1.18
+
+
+# Wider than the worst of the cases in docs/decisions/plan-search.md.
+EQUAL_LENGTHS = Margins()
+# Means over requests of very different lengths: short outputs that meet a prompt weigh heavily.
+SPREAD_LENGTHS = Margins(0.62, 0.85, 2.8, 1.6)
 
 
 @dataclass(frozen=True)
@@ -49,6 +70,12 @@ class Requests:
     def new(self) -> float:
         """Mean prompt tokens to compute, as `estimate` counts them."""
         return float(max(1, round(self.mean_prompt * (1 - self.prefix_hit))))
+
+    @property
+    def margins(self) -> Margins:
+        """How far the steady form may be off."""
+        spread = self.prompt.law or self.output.law
+        return SPREAD_LENGTHS if spread else EQUAL_LENGTHS
 
     @property
     def mean_prompt(self) -> int:

@@ -17,7 +17,7 @@ from ridgeline.search.curves import Array, StepCurves
 
 __all__ = ["Steady", "Traffic", "steady_times"]
 
-_ROUNDS = 3
+_ROUNDS = 2
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def steady_times(curves: StepCurves, traffic: Traffic, *, batch: Any, budget: An
     # The last requests of a run are not replaced: they decode in five sixths of the batch and
     # meet half of the prompts.
     few = np.maximum(n * (5 / 6), 1.0)
-    ending = curves.decode(few) + curves.tokens(few)
+    ending = curves.decode(few)
     met = seen * (1 - 0.5 * first)
     return Steady(wait=(1 - first) * wait + first * np.maximum(burst, wait),
                   tpot=(1 - first) * plain + first * ending + met * prompts, decoding=n,
@@ -115,14 +115,15 @@ def _mixed(curves: StepCurves, traffic: Traffic, n: Array, batch: Array, budget:
     share = np.minimum(1.0, np.maximum(busy, entering * prompt / room))
     chunk = np.minimum(entering * prompt / np.maximum(share, 1e-9), room)
     size = np.minimum(prompt, room)
-    attention, decode, plain = curves.prompt(size), curves.decode(n), curves.tokens(n)
+    attention, step, plain = curves.prompt(size), curves.decode(n), curves.tokens(n)
     added = share * (curves.tokens(n + chunk) - plain) + entering * attention
     whole = np.floor(prompt / room)
     rest = prompt - whole * room
-    full = decode + curves.tokens(n + room)
-    alone = whole * full + (rest > 0) * (decode + curves.tokens(n + rest)) + attention
+    # A step of prompts without its own tokens' linear layers, which `tokens` counts together.
+    around = step - plain
+    full = around + curves.tokens(n + room)
+    alone = whole * full + (rest > 0) * (around + curves.tokens(n + rest)) + attention
     service = prompt / room * full + attention
-    step = decode + plain
     return step, added, _visit(alone, service, traffic.gaps * (step + added), batch)
 
 
@@ -142,7 +143,7 @@ def _first(curves: StepCurves, traffic: Traffic, n: Array, batch: Array, budget:
     full = fixed + curves.tokens(np.asarray(budget, float))
     alone = whole * full + (rest > 0) * (fixed + curves.tokens(rest)) + attention
     service = prompt / budget * full + attention
-    step = curves.decode(n) + curves.tokens(n)
+    step = curves.decode(n)
     return step, added, _visit(alone, service, traffic.gaps * (step + added), batch)
 
 
@@ -165,7 +166,8 @@ def _burst(curves: StepCurves, traffic: Traffic, n: Array, batch: Array, budget:
     room = np.maximum(budget - (0.5 * n if mixed else 0.0), 1.0)
     attention = curves.prompt(np.minimum(room, prompt))
     pieces = prompt / room
-    decode = curves.decode(0.5 * n) if mixed else curves.fixed + curves.logits(1.0)
+    decode = (curves.decode(0.5 * n) - curves.tokens(0.5 * n) if mixed
+              else curves.fixed + curves.logits(1.0))
     each = (decode + curves.tokens(np.minimum(budget, batch * prompt))
             + attention * np.minimum(room / prompt, batch))
     return np.asarray((np.maximum(batch * pieces, 1.0) + np.maximum(pieces, 1.0)) / 2 * each)

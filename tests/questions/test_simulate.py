@@ -93,7 +93,78 @@ def test_every_scheduler_serves_everybody(scheduler):
     assert answer.value("refused") == 0
 
 
+def test_drafts_make_the_tokens_expected_and_cut_latency():
+    plain = ask(rate=4.0, requests=200)
+    drafted = ask(rate=4.0, requests=200, draft_tokens=4, acceptance=(0.8,))
+    assert drafted.value("tokens_per_step") == pytest.approx(3.36, rel=0.03)
+    assert drafted.value("tpot_mean_s") < 0.6 * plain.value("tpot_mean_s")
+
+
+def test_pools_keep_prompts_out_of_decoding():
+    apart = ask({"prompt": 4000}, rate=4.0, requests=300, pools="1+1")
+    mixed = ask({"prompt": 4000}, rate=4.0, requests=300, replicas=2)
+    assert apart.value("itl_p99_s") < mixed.value("itl_p99_s")
+    assert any("decode pool" in note for note in apart.notes)
+    loop = ask({"concurrency": 8}, requests=40, pools="1+2")
+    assert loop.value("output_tokens_per_s") > 0
+
+
+def test_a_prefix_cache_finds_prefixes_and_tiers_find_more():
+    machine = {"machine": "RTX-4090", "weights": "fp8"}
+    none = ask(machine, trace="mooncake", speed=0.2, skip_bad=True)
+    device = ask(machine, trace="mooncake", speed=0.2, prefix_cache=True)
+    tiers = ask(machine, trace="mooncake", speed=0.2, prefix_cache=True, host_cache=256e9,
+                disk_cache=4e12)
+    assert 0 < device.value("prefix_hits") < tiers.value("prefix_hits")
+    assert tiers.value("prefix_loaded") > 0
+    assert tiers.value("ttft_mean_s") < none.value("ttft_mean_s")
+
+
+def test_limits_and_scaling_show_in_the_answer():
+    limited = ask(rate=200.0, requests=2000, max_waiting=5)
+    assert limited.value("turned_away") > 0
+    assert limited.value("queue_wait_p99_s") < ask(rate=200.0, requests=2000).value(
+        "queue_wait_p99_s")
+    scaled = ask(rate=40.0, requests=2000, autoscale="1-6", cold_start=5.0, scale_every=1.0)
+    assert 1 < scaled.value("mean_replicas") <= scaled.value("peak_replicas") <= 6
+    assert scaled.value("replica_starts") >= 1
+
+
+def test_swapping_spares_prompts_from_being_read_again():
+    fields = {"machine": "RTX-4090", "weights": "fp8", "prompt": 2000, "output": 1000}
+    plain = ask(fields, rate=3.0, requests=200, scheduler="vllm")
+    swapped = ask(fields, rate=3.0, requests=200, scheduler="vllm", swap=64e9)
+    assert plain.value("preemptions") > 0 and swapped.value("swapped") > 0
+
+
+def test_a_client_mix_is_drawn_anew_for_each_seed(tmp_path):
+    (tmp_path / "m_rates.csv").write_text(
+        "client,start_s,rate_per_s,cv,pattern,param1,param2\n1,0,2.0,1.0,Gamma,1.0,0.5\n")
+    (tmp_path / "m_lengths.jsonl").write_text(
+        '{"client": "1", "start_s": 0, "input_tokens": [[100, 1.0]], '
+        '"output_tokens": [[20, 1.0]]}\n')
+    mix = str(tmp_path / "m")
+    answer = ask(trace=mix, duration=300.0, seeds=3)
+    assert answer["requests_per_s"].low < answer["requests_per_s"].high
+    assert answer.value("requests") == pytest.approx(3 * 600, rel=0.1)
+
+
 @pytest.mark.parametrize(("asked", "message"), [
+    ({"rate": 1.0, "pools": "4"}, "like 4\\+2"), ({"rate": 1.0, "pools": "0+2"}, "at least 1"),
+    ({"rate": 1.0, "pools": "1+1", "replicas": 2}, "leave --replicas out"),
+    ({"rate": 1.0, "draft_tokens": 3}, "both --draft-tokens and --acceptance"),
+    ({"rate": 1.0, "draft_tokens": 3, "acceptance": (2.0,)}, "between 0 and 1"),
+    ({"rate": 1.0, "draft_tokens": 99, "acceptance": (0.5,)}, "from 0 to 64"),
+    ({"rate": 1.0, "swap": -5.0}, "zero or more bytes"),
+    ({"rate": 1.0, "prefix_cache": True}, "carries block hashes"),
+    ({"rate": 1.0, "host_cache": 1e9}, "tiers of a --prefix-cache"),
+    ({"trace": "mooncake", "prefix_cache": True, "disk_cache": 1e12, "disk_tier": "NVMe"},
+     "memory tier"),
+    ({"rate": 1.0, "autoscale": "8-1"}, "least <= most"), ({"rate": 1.0, "autoscale": "8"}, "1-8"),
+    ({"autoscale": "1-2"}, "open load"), ({"rate": 1.0, "max_waiting": 0}, "at least 1"),
+    ({"rate": 1.0, "autoscale": "1-2", "cold_start": -1.0}, "cold_start"),
+    ({"max_waiting": 3}, "turned away"),
+    ({"rate": 1.0, "scheduler": "static", "draft_tokens": 1, "acceptance": (0.5,)}, "static"),
     ({"trace": "azure-conv", "rate": 3.0}, "not both"),
     ({"rate": 0.0}, "rate must be"), ({"rate": -2.0}, "rate must be"),
     ({"seeds": 0}, "seeds"), ({"ttft": -1.0}, "target of ttft"),

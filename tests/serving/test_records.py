@@ -42,3 +42,13 @@ def test_spans_of_a_timeline_nest_in_time():
     assert [e["name"] for e in first[::2]] == ["waiting", "prompt", "decoding"]
     assert all(a["ts"] <= b["ts"] for a, b in itertools.pairwise(first))
     assert not [e for e in events if e.get("id") == 1]
+
+
+def test_parquet_holds_the_same_rows(tmp_path):
+    duckdb = pytest.importorskip("duckdb")
+    path = write_requests(RUN, tmp_path / "it's.parquet", extra=0.5)
+    rows = duckdb.execute("SELECT prompt_tokens, ttft_s, tpot_s, preemptions FROM read_parquet(?)",
+                          [str(path)]).fetchall()
+    assert [row[0] for row in rows] == [10, 900, 30]
+    assert rows[0][1] == pytest.approx(RUN.first[0] + 0.5)
+    assert rows[1][1] is None and rows[2][2] is None and rows[0][3] == 0

@@ -175,3 +175,19 @@ def test_malformed_mixes_are_named(tmp_path):
         generate_mix(mix(tmp_path, "0,0,1.0,1,Gamma,1,1\n"), start=7200.0)
     with pytest.raises(BadInput, match=r"lengths.jsonl line 1"):
         generate_mix(mix(tmp_path, "0,0,1,1,Gamma,1,1\n", [{"client": 0}]))
+
+
+def test_a_plain_trace_may_carry_priorities(tmp_path):
+    path = written(tmp_path, "p.csv", "arrival,prompt,output,priority\n0,5,6,2\n1,7,8,0.5\n")
+    assert list(read_trace(path).requests.priority) == [2.0, 0.5]
+    rows = '{"arrival": 0, "prompt": 5, "output": 6, "priority": 1}\n'
+    path = written(tmp_path, "p.jsonl", rows + '{"arrival": 1, "prompt": 5, "output": 6}\n')
+    with pytest.raises(BadInput, match="1 where priority is not a number"):
+        read_trace(path)
+    assert len(read_trace(path, skip_bad=True).requests) == 1
+
+
+def test_bad_rows_are_named_by_their_line_in_the_file(tmp_path):
+    path = written(tmp_path, "p.csv", "arrival,prompt,output\n0,5,6\n\n\n1,0,6\n")
+    with pytest.raises(BadInput, match="line 5"):
+        read_trace(path)

@@ -15,8 +15,10 @@ Command = Callable[..., Any]
 
 # (flag, field, metavar, kind, help): kind is what the text is read as.
 _LOAD = [
-    ("--trace", "trace", "FILE", "text", "Replay a trace: azure-conv, mooncake, or a .csv or "
-     ".jsonl file."),
+    ("--trace", "trace", "FILE", "text", "Replay a trace: azure-conv, mooncake, a .csv or .jsonl "
+     "file, or PREFIX of a client mix (PREFIX_rates.csv, PREFIX_lengths.jsonl)."),
+    ("--start", "start", "TIME", "s", "Start of the stretch of a client mix. [default: 0]"),
+    ("--duration", "duration", "TIME", "s", "Length of that stretch. [default: 1h]"),
     ("--rate", "rate", "RATE", "1/s", "Arrivals, such as 5/s or 300/min. [default: a closed loop "
      "of --concurrency]"),
     ("--requests", "requests", "N", "count", "How many requests. [default: 1000, or the whole "
@@ -34,8 +36,33 @@ _LOAD = [
      "[default: round-robin]"),
     ("--scheduler", "scheduler", "NAME", "text", "vllm, sglang, static, reserve. [default: the "
      "engine's]"),
-    ("--order", "order", "NAME", "text", "fcfs or shortest. [default: fcfs]"),
+    ("--order", "order", "NAME", "text", "fcfs, shortest, or priority of a trace that has one. "
+     "[default: fcfs]"),
     ("--interval", "interval", "TIME", "s", "Steps depart at multiples of this, such as 20ms."),
+    ("--pools", "pools", "P+D", "text", "Replicas that read prompts + replicas that decode, such "
+     "as 4+2."),
+    ("--max-waiting", "max_waiting", "N", "count", "Turn requests away that find so many waiting "
+     "on their replica."),
+    ("--draft-tokens", "draft_tokens", "N", "count", "Speculative decoding: drafts a step."),
+    ("--acceptance", "acceptance", "LIST", "numbers", "Acceptance of drafts by position, such as "
+     "0.8 or 0.8,0.7,0.6."),
+    ("--draft-cost", "draft_cost", "X", "number", "Time of one draft over a plain decode step's. "
+     "[default: 0]"),
+    ("--swap", "swap", "BYTES", "B", "Host memory of a replica that preempted sequences move to. "
+     "[default: they start over]"),
+    ("--host-cache", "host_cache", "BYTES", "B", "Host memory of a replica for cached prefixes."),
+    ("--disk-cache", "disk_cache", "BYTES", "B", "Disk of a replica for cached prefixes."),
+    ("--disk-tier", "disk_tier", "NAME", "text", "Memory tier of the catalog that this disk is. "
+     "[default: NVMe SSD PCIe5]"),
+    ("--autoscale", "autoscale", "A-B", "text", "Fewest to most replicas that follow the load, "
+     "such as 1-8."),
+    ("--scale-target", "scale_target", "N", "number", "Requests in flight on a replica it aims "
+     "at. [default: 32]"),
+    ("--cold-start", "cold_start", "TIME", "s", "From a replica's start to serving. "
+     "[default: 1min]"),
+    ("--scale-every", "scale_every", "TIME", "s", "Between decisions to scale. [default: 10s]"),
+    ("--scale-patience", "scale_patience", "TIME", "s", "How long fewer must be wanted before one "
+     "is dropped. [default: 1min]"),
     ("--ttft", "ttft", "TIME", "s", "Target for time to first token, such as 500ms."),
     ("--tpot", "tpot", "TIME", "s", "Target for time per output token, such as 50ms."),
 ]
@@ -45,6 +72,8 @@ def load_options(command: Command) -> Command:
     """Add the options of load, fleet and targets."""
     command = click.option("--sort", "sort", is_flag=True,
                            help="Sort a trace that is not in order of arrival.")(command)
+    command = click.option("--prefix-cache", "prefix_cache", is_flag=True,
+                           help="Find prefixes again by a trace's block hashes.")(command)
     command = click.option("--skip-bad", "skip_bad", is_flag=True,
                            help="Leave malformed rows of a trace out.")(command)
     for flag, field, metavar, _, text in reversed(_LOAD):
@@ -60,7 +89,8 @@ def read_load(options: dict[str, Any]) -> Asked:
     """
     from ridgeline.questions.simulate import Asked
 
-    given: dict[str, Any] = {"skip_bad": options.pop("skip_bad"), "sort": options.pop("sort")}
+    given: dict[str, Any] = {name: options.pop(name)
+                             for name in ("skip_bad", "sort", "prefix_cache")}
     for flag, field, _, kind, _ in _LOAD:
         text = options.pop(field)
         if text is not None:
@@ -69,7 +99,8 @@ def read_load(options: dict[str, Any]) -> Asked:
 
 
 def read_value(flag: str, kind: str, text: str | None) -> Any:
-    """A flag's text as the value it stands for: "text", "s", "1/s", "number", "count", "index".
+    """A flag's text as the value it stands for: "text", "s", "1/s", "B",
+    "number", "numbers" (with commas), "count", "index".
 
     Raises:
         BadInput: it cannot be read as that.
@@ -80,7 +111,9 @@ def read_value(flag: str, kind: str, text: str | None) -> Any:
     if kind == "text" or text is None:
         return text
     try:
-        if kind in ("s", "1/s"):
+        if kind == "numbers":
+            return tuple(parse_number(part) for part in text.split(","))
+        if kind in ("s", "1/s", "B"):
             return parse_quantity(text, kind)
         number = parse_number(text)
     except BadInput as error:

@@ -14,7 +14,7 @@ from ridgeline.cli.options import output_options, read_options, scenario_options
 @scenario_options("machine", "serving")
 @load_options
 @click.option("--requests-out", metavar="FILE",
-              help="Write a row a request: .csv or .jsonl, also with .gz.")
+              help="Write a row a request: .parquet, .csv or .jsonl (also with .gz).")
 @click.option("--timeline", metavar="FILE",
               help="Write the timeline: .trace.json for a trace viewer, or .svg, .html, .png.")
 @output_options(plot="Draw the percentiles of what users wait.", simulated=True)
@@ -28,6 +28,9 @@ def simulate(**options: Any) -> None:
       ridgeline simulate Llama-3.1-8B --on H100-SXM --rate 8/s --prompt 1000 --output 200
       ridgeline simulate Llama-3.1-70B --on 8xH100-SXM --trace azure-conv --ttft 1s --tpot 50ms
       ridgeline simulate Llama-3.1-8B --on H100-SXM --concurrency 64 --requests 640 --seeds 10
+      ridgeline simulate Llama-3.1-70B --on 8xH100-SXM --tp 4 --pools 4+2 --rate 10/s
+      ridgeline simulate Llama-3.1-8B --on H100-SXM --trace mooncake --prefix-cache --host-cache 1TB
+      ridgeline simulate Llama-3.1-8B --on H100-SXM --rate 30/s --autoscale 1-8 --cold-start 2min
       ridgeline simulate Qwen3-30B-A3B --on H200 --replicas 4 --router least-loaded --rate 40/s
     """
     from ridgeline.cli.progress import shown

@@ -76,13 +76,17 @@ def _check(asked: Asked, find: str) -> None:
         raise BadInput("the number of replicas is what is looked for; leave --replicas out")
     if find == "replicas" and asked.rate is None and asked.trace is None:
         raise BadInput("looking for replicas needs a load: --rate or --trace")
+    if asked.autoscale is not None:
+        raise BadInput("capacity looks for a fixed fleet; leave --autoscale out")
+    if find == "replicas" and asked.pools is not None:
+        raise BadInput("with --pools, capacity looks for the rate; leave --rate and --find out")
     if asked.seeds != 1:
         raise BadInput("capacity compares loads under one seed; leave --seeds out")
 
 
 def _found(search: Search, find: str) -> tuple[Load, Load | None]:
     if find == "rate":
-        return highest_rate(search, search.setup.fleet.replicas)
+        return highest_rate(search, search.setup.replicas)
     asked = search.asked
     return fewest_replicas(search, asked.rate or search.unit_rate * asked.speed)
 

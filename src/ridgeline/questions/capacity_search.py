@@ -110,7 +110,9 @@ class Search:
         self._tell("flood")
         requests = dataclasses.replace(self.setup.requests,
                                        arrival=np.zeros(len(self.setup.requests)))
-        fleet = dataclasses.replace(self.setup.fleet, replicas=1, router="round-robin")
+        from ridgeline.serving.replicas import Fleet
+
+        fleet = Fleet(1)
         flooded = dataclasses.replace(self.setup, requests=requests, fleet=fleet)
         run = run_requests(flooded, self.asked, self.asked.seed, self.end)
         inside = (run.end - run.start)[run.served]
@@ -137,7 +139,9 @@ class Search:
 
     def asked_at(self, rate: float, replicas: int) -> Asked:
         """The simulation that stands for a load."""
-        asked = dataclasses.replace(self.asked, replicas=replicas)
+        asked = self.asked
+        if asked.pools is None:
+            asked = dataclasses.replace(asked, replicas=replicas)
         if asked.trace is not None:
             return dataclasses.replace(asked, speed=rate / self.unit_rate)
         # The same draws whatever the rate: their number follows the highest rate there can be.
@@ -152,7 +156,7 @@ def _load_of(setup: Setup, run: Run, rate: float, goal: Goal) -> Load:
     from ridgeline.serving.summary import summarise
 
     numbers = summarise(run, extra=setup.replica.costs.request, ttft=goal.ttft, tpot=goal.tpot,
-                        replicas=setup.fleet.replicas)
+                        replicas=setup.replicas)
 
     def percentile(values: object, extra: float = 0.0) -> float:
         found = np.asarray(values, float)
@@ -160,15 +164,15 @@ def _load_of(setup: Setup, run: Run, rate: float, goal: Goal) -> Load:
 
     ttft = percentile(run.ttft, setup.replica.costs.request)
     tpot = percentile(run.tpot)
-    return Load(rate, setup.fleet.replicas, len(run.start), ttft, tpot,
+    return Load(rate, setup.replicas, len(run.start), ttft, tpot,
                 numbers["output_tokens_per_s"], numbers["utilisation"], numbers["mean_batch"],
                 numbers["latency_mean"], numbers["attainment"],
-                _broken(run, numbers["refused"], ttft, tpot, goal))
+                _broken(run, numbers["refused"] + numbers["turned_away"], ttft, tpot, goal))
 
 
 def _broken(run: Run, refused: float, ttft: float, tpot: float, goal: Goal) -> str:
     if refused:
-        return f"{refused:,.0f} requests refused"
+        return f"{refused:,.0f} requests refused or turned away"
     for name, seen, target in (("TTFT", ttft, goal.ttft), ("TPOT", tpot, goal.tpot)):
         if target is not None and seen > target:
             return (f"{name} p{goal.percentile:g} {format_si(seen, 's')} is over "

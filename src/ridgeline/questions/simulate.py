@@ -53,8 +53,8 @@ def _spread(done: Simulated, name: str, unit: str, basis: Basis = "calibrated") 
     """Mean over seeds, with their 10th and 90th percentile and the ends of the step times'."""
     import numpy as np
 
-    values = np.array([numbers[name] for numbers in done.summaries])
-    ends = [*np.percentile(values, (10, 90)), *(numbers[name] for numbers in done.bounds)]
+    values = np.array([numbers.get(name, 0.0) for numbers in done.summaries])
+    ends = [*np.percentile(values, (10, 90)), *(numbers.get(name, 0.0) for numbers in done.bounds)]
     middle = float(values.mean())
     return Quantity(middle, float(min(*ends, middle)), float(max(*ends, middle)), unit, basis)
 
@@ -72,7 +72,8 @@ def _quantities(done: Simulated, asked: Asked) -> dict[str, Any]:
     out |= _money(done)
     served = sum(len(run.start) for run in done.runs)
     out |= {"preemptions": sum(run.preemptions for run in done.runs), "requests": served,
-            "refused": int(sum(numbers["refused"] for numbers in done.summaries)),
+            **{name: int(sum(numbers[name] for numbers in done.summaries))
+               for name in ("refused", "turned_away")}, **_rules(done),
             "simulated_s": _spread(done, "simulated", "s"),
             "wall_s": Quantity.exact(done.wall, "s", "measured"),
             "requests_per_wall_s": Quantity.exact(served / max(done.wall, 1e-9), "1",
@@ -82,10 +83,24 @@ def _quantities(done: Simulated, asked: Asked) -> dict[str, Any]:
     return out
 
 
+def _rules(done: Simulated) -> dict[str, Any]:
+    """What only some rules show: drafts accepted, prefixes found, replicas started."""
+    from ridgeline.serving.autoscale import Autoscale
+
+    first = done.summaries[0]
+    out: dict[str, Any] = {name: _spread(done, name, "1") for name in (
+        "prefix_hits", "prefix_loaded", "swapped", "tokens_per_step") if name in first}
+    if isinstance(done.setup.fleet, Autoscale):
+        out |= {"mean_replicas": _spread(done, "replicas", "1"),
+                "peak_replicas": max(run.peak_replicas for run in done.runs),
+                "replica_starts": sum(run.starts for run in done.runs)}
+    return out
+
+
 def _money(done: Simulated) -> dict[str, Quantity]:
     """Rent and energy of all replicas over the run."""
     setup, chip = done.setup, done.setup.resolved.cluster.chip
-    chips = setup.fleet.replicas * setup.resolved.deployment.chips_per_replica
+    chips = _spread(done, "replicas", "1").value * setup.resolved.deployment.chips_per_replica
     span = _spread(done, "simulated", "s").value
     tokens = sum(run.output_tokens for run in done.runs) / len(done.runs)
     out = {}
@@ -116,14 +131,59 @@ def _bound(done: Simulated) -> str:
     return f"keeps up: replicas are busy {100 * share:.0f} % of the time"
 
 
+def _fleet(done: Simulated) -> str:
+    """The replicas in words."""
+    from ridgeline.serving.autoscale import Autoscale
+    from ridgeline.serving.pools import PoolFleet
+
+    fleet = done.setup.fleet
+    if isinstance(fleet, Autoscale):
+        return f"{fleet.least} to {fleet.most} replicas"
+    if isinstance(fleet, PoolFleet):
+        return f"{fleet.prefill} prefill and {fleet.decode} decode replicas"
+    return f"{fleet.replicas:,} replica{'s' * (fleet.replicas > 1)}"
+
+
+def _rule_notes(done: Simulated) -> list[str]:
+    """One sentence for each rule beyond the scheduler's own."""
+    from ridgeline.serving.autoscale import Autoscale
+    from ridgeline.serving.pools import PoolFleet
+
+    fleet, rules, notes = done.setup.fleet, done.setup.scheduler, []
+    if isinstance(fleet, PoolFleet):
+        tokens = float(done.setup.requests.prompt.mean())
+        sent = fleet.transfer.latency + fleet.transfer.seconds_per_token * tokens
+        notes.append(f"A prompt's cache goes to the decode pool in {format_si(sent, 's')} at the "
+                     "mean length, one at a time for each prefill replica.")
+    if isinstance(fleet, Autoscale):
+        notes.append(f"Every {format_si(fleet.every, 's')}, replicas wanted = requests in flight / "
+                     f"{fleet.target:g}, rounded up; a new one serves after "
+                     f"{format_si(fleet.cold_start, 's')}, one is dropped when fewer were wanted "
+                     f"for {format_si(fleet.patience, 's')}. Rent runs from start to end.")
+    if rules.speculation:
+        notes.append(f"{rules.drafts} drafts a step, {rules.speculation.tokens_per_step:.3g} "
+                     "tokens a step expected.")
+    if rules.prefix_cache:
+        notes.append("A prefix found in host memory or on disk is loaded beside the step that "
+                     "needs it, which lasts at least as long.")
+    if rules.swap:
+        notes.append(f"The host has room for {rules.swap.tokens:,} tokens of preempted sequences; "
+                     "moving them delays the step.")
+    return notes
+
+
 def _notes(done: Simulated, asked: Asked) -> list[str]:
     setup, rules = done.setup, done.setup.scheduler
     cache = "an unlimited KV cache" if rules.kv_blocks is None else (
         f"{rules.kv_blocks:,} KV blocks of {rules.block_size} tokens")
-    notes = [f"Each of {setup.fleet.replicas} replicas: {rules.token_budget:,} tokens a step, "
+    notes = [f"Each of {_fleet(done)}: {rules.token_budget:,} tokens a step, "
              f"{rules.sequences:,} sequences, {cache}.",
              "TTFT and latency run from the arrival, and include "
              f"{format_si(setup.replica.costs.request, 's')} outside the engine's steps."]
+    notes += _rule_notes(done)
+    if setup.concurrency is not None:
+        notes.append(f"The first {setup.concurrency:,} requests arrive at once, and wait for each "
+                     "other's prompts; `estimate` counts four such waves.")
     refused = int(done.summaries[0]["refused"])
     if refused:
         notes.append(f"{refused:,} requests are longer than the whole KV cache and were refused.")

@@ -7,29 +7,30 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ridgeline.errors import Infeasible
+from ridgeline.errors import BadInput, Infeasible
 from ridgeline.questions.performance import deployed_of
 from ridgeline.questions.resolve import Resolved, resolve
 from ridgeline.questions.simulate_asked import Asked
+from ridgeline.questions.simulate_rules import fleet_of, scheduler_of
 from ridgeline.scenario import Scenario
 
 if TYPE_CHECKING:
+    from ridgeline.serving.autoscale import Autoscale
     from ridgeline.serving.deployed import Deployed
+    from ridgeline.serving.pools import PoolFleet
     from ridgeline.serving.replicas import Fleet
     from ridgeline.serving.requests import Requests
     from ridgeline.serving.scheduler import Scheduler
     from ridgeline.serving.simulator import Run
     from ridgeline.serving.step_factors import StepFactors
+    from ridgeline.timing.step_table import StepTable
 
 __all__ = ["Asked", "Progress", "Setup", "Simulated", "numbers_of", "prepare", "run_requests",
            "run_simulation"]
 
 _PILOT = 2000
-# The scheduler that stands for each engine's default.
-_RULES = {"vllm": "vllm", "sglang": "sglang", "trtllm": "reserve", "llamacpp": "vllm",
-          "transformers": "static"}
 
 # Told after each run: how many are done, of how many (0: not known), and what is next.
 Progress = Callable[[int, int, str], None]
@@ -52,11 +53,26 @@ class Setup:
     resolved: Resolved
     replica: Deployed
     scheduler: Scheduler
-    fleet: Fleet
+    fleet: Fleet | PoolFleet | Autoscale
     requests: Requests
     concurrency: int | None
     factors: StepFactors
     notes: tuple[str, ...] = ()
+
+    @property
+    def replicas(self) -> int:
+        """Of all pools; the most there can be when they follow the load."""
+        from ridgeline.serving.autoscale import Autoscale
+
+        fleet = self.fleet
+        return fleet.most if isinstance(fleet, Autoscale) else fleet.replicas
+
+    @property
+    def decoding(self) -> int:
+        """Replicas that decode."""
+        from ridgeline.serving.pools import PoolFleet
+
+        return self.fleet.decode if isinstance(self.fleet, PoolFleet) else self.replicas
 
     @property
     def spread(self) -> tuple[float, float]:
@@ -117,7 +133,7 @@ def numbers_of(setup: Setup, asked: Asked, run: Run) -> dict[str, float]:
     from ridgeline.serving.summary import summarise
 
     return summarise(run, extra=setup.replica.costs.request, ttft=asked.ttft, tpot=asked.tpot,
-                     replicas=setup.fleet.replicas, kv_blocks=setup.scheduler.kv_blocks)
+                     replicas=setup.replicas, kv_blocks=setup.scheduler.kv_blocks)
 
 
 def run_requests(setup: Setup, asked: Asked, seed: int, end: int | None = None) -> Run:
@@ -129,29 +145,41 @@ def run_requests(setup: Setup, asked: Asked, seed: int, end: int | None = None) 
         seed: of the load, and of a random router.
         end: 0 for the fast end of the 80 % interval of step times, 1 for the slow one.
     """
-    from ridgeline.serving.replicas import simulate_replicas
     from ridgeline.serving.step_factors import scaled
 
     requests = setup.requests
-    if seed != asked.seed and asked.trace is None:
-        requests = _with_hits(_made_up(setup.resolved.scenario, asked, seed),
+    if seed != asked.seed and (asked.trace is None or asked.mixed):
+        requests = _with_hits(_requests(setup.resolved.scenario, asked, seed)[0],
                               setup.resolved.scenario)
     factors, prompts, decode = setup.factors, 1.0, 1.0
     if end is not None:
         prompts, decode = factors.prompt_spread[end], factors.decode_spread[end]
     prompts, decode = factors.prompts * prompts, factors.decode * decode
-    rules = dataclasses.replace(setup.scheduler, prompt_factor=prompts / decode)
-    return simulate_replicas(scaled(setup.replica.table, decode), requests, rules, setup.fleet,
-                             concurrency=setup.concurrency, seed=seed)
+    rules = dataclasses.replace(setup.scheduler, prompt_factor=prompts / decode, seed=seed)
+    return _served(scaled(setup.replica.table, decode), requests, rules, setup, seed)
+
+
+def _served(table: StepTable, requests: Requests, rules: Scheduler, setup: Setup, seed: int) -> Run:
+    """The fleet's run, whichever kind of fleet it is."""
+    from ridgeline.serving.autoscale import Autoscale, simulate_scaled
+    from ridgeline.serving.pools import PoolFleet, simulate_pools
+    from ridgeline.serving.replicas import simulate_replicas
+
+    if isinstance(setup.fleet, Autoscale):
+        if setup.concurrency is not None:
+            raise BadInput("autoscaling follows an open load; give --rate or --trace")
+        return simulate_scaled(table, requests, rules, setup.fleet)
+    serve: Any = simulate_pools if isinstance(setup.fleet, PoolFleet) else simulate_replicas
+    run: Run = serve(table, requests, rules, setup.fleet, concurrency=setup.concurrency, seed=seed)
+    return run
 
 
 def prepare(scenario: Scenario, asked: Asked) -> Setup:
     """Requests, replica and rules of a question. Raises as `simulate`."""
     from ridgeline.questions.fit import shortfall
-    from ridgeline.serving.replicas import Fleet
     from ridgeline.serving.step_factors import StepFactors
 
-    requests, notes = _requests(scenario, asked)
+    requests, notes = _requests(scenario, asked, asked.seed)
     longest = int((requests.prompt + requests.output).max())
     given = scenario.workload.context
     resolved = resolve(scenario.replace(context=max(longest, given or 0)))
@@ -164,11 +192,11 @@ def prepare(scenario: Scenario, asked: Asked) -> Setup:
     if short := shortfall(alone):
         raise Infeasible(short)
     replica = deployed_of(resolved)
-    fleet = Fleet(asked.replicas or resolved.deployment.dp, asked.router)
     closed = (scenario.workload.concurrency if asked.trace is None and asked.rate is None
               else None)
-    setup = Setup(resolved, replica, _scheduler(replica, requests, asked), fleet,
-                  _with_hits(requests, scenario), closed, StepFactors(1.0, 1.0), tuple(notes))
+    setup = Setup(resolved, replica, scheduler_of(replica, requests, asked),
+                  fleet_of(replica, requests, asked), _with_hits(requests, scenario), closed,
+                  StepFactors(1.0, 1.0), tuple(notes))
     return _corrected(setup, asked)
 
 
@@ -180,7 +208,7 @@ def _corrected(setup: Setup, asked: Asked) -> Setup:
     from ridgeline.serving.step_factors import step_factors
 
     requests = setup.requests
-    in_flight = float(setup.concurrency or 0) / setup.fleet.replicas
+    in_flight = float(setup.concurrency or 0) / setup.decoding
     if not setup.concurrency:
         pilot = dataclasses.replace(setup, requests=requests.take(slice(0, _PILOT)))
         in_flight = run_requests(pilot, asked, asked.seed).mean_batch
@@ -200,14 +228,28 @@ def _with_hits(requests: Requests, scenario: Scenario) -> Requests:
     return dataclasses.replace(requests, cached=(requests.prompt * share).astype("int64"))
 
 
-def _requests(scenario: Scenario, asked: Asked) -> tuple[Requests, list[str]]:
+def _requests(scenario: Scenario, asked: Asked, seed: int) -> tuple[Requests, list[str]]:
     if asked.trace is None:
-        return _made_up(scenario, asked, asked.seed), []
+        return _made_up(scenario, asked, seed), []
+    if asked.mixed:
+        return _drawn(asked, seed)
     from ridgeline.serving.traces import read_trace
 
     trace = read_trace(asked.trace, skip_bad=asked.skip_bad, sort=asked.sort,
                        limit=asked.requests, speed=asked.speed)
     return trace.requests, list(trace.notes)
+
+
+def _drawn(asked: Asked, seed: int) -> tuple[Requests, list[str]]:
+    """Requests of a client mix."""
+    from ridgeline.serving.client_mix import generate_mix
+
+    made = generate_mix(str(asked.trace), start=asked.start, duration=asked.duration,
+                        scale=asked.speed, seed=seed)
+    if asked.requests is not None:
+        made = made.take(slice(0, asked.requests))
+    return made, [f"Arrivals and lengths are drawn from the client mix {asked.trace}, from "
+                  f"{asked.start:g} s on for {asked.duration:g} s."]
 
 
 def _made_up(scenario: Scenario, asked: Asked, seed: int) -> Requests:
@@ -217,20 +259,3 @@ def _made_up(scenario: Scenario, asked: Asked, seed: int) -> Requests:
     count = asked.requests or max(1000, 10 * work.concurrency if asked.rate is None else 0)
     load = Load(work.prompt, max(1, work.output), count, asked.rate, asked.cv, asked.length_cv)
     return generate_requests(load, seed)
-
-
-def _scheduler(replica: Deployed, requests: Requests, asked: Asked) -> Scheduler:
-    """The engine's rules with this deployment's limits and cache."""
-    from ridgeline.serving.scheduler import Scheduler, named_scheduler
-
-    policy, foot = replica.policy, replica.footprint
-    block = foot.limits.block_size
-    mean = max(1.0, float((requests.prompt + requests.output / 2).mean()))
-    tokens = foot.kv_capacity_tokens(mean)
-    blocks = None if math.isinf(tokens) else int(tokens // block)
-    if blocks == 0:
-        raise Infeasible("does not fit: the KV cache holds less than one block")
-    name = asked.scheduler or _RULES.get(replica.deployment.engine, "vllm")
-    base = named_scheduler(name, Scheduler(policy.token_budget, policy.max_num_seqs, blocks,
-                                           block))
-    return dataclasses.replace(base, order=asked.order, interval=asked.interval)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ridgeline.errors import BadInput
+from ridgeline.errors import BadInput, MissingExtra
 from ridgeline.files import write_atomically
 from ridgeline.serving.simulator import Run
 
@@ -26,13 +28,16 @@ def check_requests_file(path: str | Path) -> str:
     """The kind of a requests file by its ending, refused before any work is done for it.
 
     Raises:
-        BadInput: not .csv, .csv.gz, .jsonl or .jsonl.gz.
+        BadInput: not .parquet, .csv, .csv.gz, .jsonl or .jsonl.gz.
+        MissingExtra: Parquet without duckdb.
     """
     kind = "".join(Path(path).suffixes[-2:] if Path(path).suffix == ".gz" else
                    Path(path).suffixes[-1:]).lower()
-    if kind not in (".csv", ".csv.gz", ".jsonl", ".jsonl.gz"):
-        raise BadInput(f"cannot write requests to {str(path)!r}; the name must end in .csv, "
-                       ".jsonl (or .gz)")
+    if kind not in (".parquet", ".csv", ".csv.gz", ".jsonl", ".jsonl.gz"):
+        raise BadInput(f"cannot write requests to {str(path)!r}; the name must end in .parquet, "
+                       ".csv or .jsonl (or .gz)")
+    if kind == ".parquet" and importlib.util.find_spec("duckdb") is None:
+        raise MissingExtra.needed("writing Parquet", "data")
     return kind
 
 
@@ -59,11 +64,31 @@ def write_requests(run: Run, path: str | Path, extra: float = 0.0) -> Path:
     """Write a row a request, in order of arrival. Raises as `check_requests_file`."""
     kind = check_requests_file(path)
     columns = request_columns(run, extra)
+    if kind == ".parquet":
+        return write_atomically(path, _parquet(columns))
     lines = _csv(columns) if ".csv" in kind else _jsonl(columns)
     data = "".join(lines).encode()
     if kind.endswith(".gz"):
         data = gzip.compress(data, mtime=0)
     return write_atomically(path, data)
+
+
+def _parquet(columns: dict[str, Any]) -> bytes:
+    """The columns as a Parquet file; NaN is null."""
+    import duckdb
+
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as base:
+        base.execute("SET threads = 1")
+        base.register("requests", columns)
+        # NaN stands for what a refused request has not.
+        picked = ", ".join(
+            f"CASE WHEN isnan({name}) THEN NULL ELSE {name} END AS {name}"
+            if column.dtype.kind == "f" else name for name, column in columns.items())
+        file = Path(folder) / "requests.parquet"
+        quoted = str(file).replace("'", "''")
+        base.execute(f"COPY (SELECT {picked} FROM requests) TO '{quoted}' "
+                     "(FORMAT parquet, COMPRESSION zstd)")
+        return file.read_bytes()
 
 
 def _rows(columns: dict[str, Any]) -> Iterator[list[Any]]:

@@ -31,7 +31,9 @@ def summarise(run: Run, *, extra: float = 0.0, ttft: float | None = None,
     Returns:
         `ttft_mean`, `ttft_p50` ... `queue_wait_p99`, `itl_mean` ..., `requests_per_s`,
         `output_tokens_per_s`, `prompt_tokens_per_s`, `goodput_requests_per_s`, `attainment`,
-        `utilisation`, `mean_batch`, `kv_use`, `preemptions`, `refused`, `simulated`.
+        `utilisation`, `mean_batch`, `kv_use`, `preemptions`, `refused`, `turned_away`,
+        `simulated`; `replicas`, the mean number that were on; and where there is such a thing,
+        `prefix_hits` and `prefix_loaded` (shares of prompt tokens), `swapped`, `tokens_per_step`.
         NaN where there is nothing to measure (TPOT of single tokens).
     """
     numbers: dict[str, float] = {}
@@ -45,6 +47,7 @@ def summarise(run: Run, *, extra: float = 0.0, ttft: float | None = None,
     numbers["itl_mean"] = _mean_gap(run)
     numbers |= {f"itl_p{p}": gap_percentile(run.gaps, p) for p in PERCENTILES}
     span = max(run.makespan - float(run.arrival.min(initial=0.0)), 1e-12)
+    on = replicas if run.replica_seconds is None else run.replica_seconds / span
     kept = _kept(run, extra, ttft, tpot)
     served = int(np.sum(run.served))
     return numbers | {
@@ -52,9 +55,24 @@ def summarise(run: Run, *, extra: float = 0.0, ttft: float | None = None,
         "prompt_tokens_per_s": run.prompt_tokens / span,
         "goodput_requests_per_s": int(np.sum(kept)) / span,
         "attainment": int(np.sum(kept)) / len(run.start),
-        "utilisation": run.busy / (span * replicas), "mean_batch": run.mean_batch,
+        "utilisation": run.busy / (on * span), "mean_batch": run.mean_batch, "replicas": on,
         "kv_use": run.mean_blocks / kv_blocks if kv_blocks else np.nan,
-        "preemptions": run.preemptions, "refused": len(run.start) - served, "simulated": span}
+        "preemptions": run.preemptions, "turned_away": run.rejected,
+        "refused": len(run.start) - served - run.rejected, "simulated": span} | _rules(run)
+
+
+def _rules(run: Run) -> dict[str, float]:
+    """Numbers that only some rules have."""
+    numbers: dict[str, float] = {}
+    if run.asked_tokens:
+        numbers |= {"prefix_hits": run.found_tokens / run.asked_tokens,
+                    "prefix_loaded": run.loaded_tokens / run.asked_tokens}
+    if run.swapped:
+        numbers["swapped"] = run.swapped
+    if run.verified:
+        firsts = int(np.sum(run.served))
+        numbers["tokens_per_step"] = (run.output_tokens - firsts) / run.verified
+    return numbers
 
 
 def _kept(run: Run, extra: float, ttft: float | None, tpot: float | None) -> Any:

@@ -6,7 +6,7 @@
 | burstgpt | Request tokens, Response tokens | s | failed requests answer 0 tokens: bad rows |
 | mooncake | timestamp, input_length | ms | 512-token block hashes |
 | bailian | chat_id, input_length | s | 16-token block hashes |
-| plain | arrival, prompt, output | s | also arrival_s, prompt_tokens, output_tokens |
+| plain | arrival, prompt, output | s | also arrival_s, prompt_tokens, output_tokens; priority |
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Schema:
         scale: seconds in one unit of the arrival column; 0: a date and time.
         blocks: column of block hashes, "" without.
         block_tokens: tokens of a hashed block.
+        priority: optional column of priorities, "" without.
         step: whether arrivals are rounded to coarse steps and should be spread over them.
     """
 
@@ -45,6 +46,7 @@ class Schema:
     blocks: str = ""
     block_tokens: int = 0
     step: bool = False
+    priority: str = ""
 
 
 SCHEMAS = (
@@ -57,7 +59,7 @@ SCHEMAS = (
     Schema("mooncake", ("timestamp",), ("input_length",), ("output_length",), ("input_length",),
            scale=1e-3, blocks="hash_ids", block_tokens=512, step=True),
     Schema("plain", ("arrival_s", "arrival"), ("prompt_tokens", "prompt"),
-           ("output_tokens", "output"), ()),
+           ("output_tokens", "output"), (), priority="priority"),
 )
 
 

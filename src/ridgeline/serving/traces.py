@@ -56,13 +56,14 @@ class Trace:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Columns of a file as read: arrival [s], tokens, hashes, and the line of each row."""
+    """Columns of a file as read: arrival [s], tokens, hashes, lines, priorities."""
 
     arrival: Any
     prompt: Any
     output: Any
     blocks: list[Any] | None
     lines: Any
+    priority: Any = None
 
 
 def read_trace(name: str | Path, *, skip_bad: bool = False, sort: bool = False,
@@ -102,7 +103,7 @@ def read_trace(name: str | Path, *, skip_bad: bool = False, sort: bool = False,
         blocks = tuple(np.asarray(b, np.int64) for b in columns.blocks)
     requests = Requests(arrival / speed, columns.prompt.astype(np.int64),
                         columns.output.astype(np.int64), blocks=blocks,
-                        block_tokens=schema.block_tokens)
+                        block_tokens=schema.block_tokens, priority=columns.priority)
     return Trace(requests, str(name), schema.name, tuple(notes), skipped)
 
 
@@ -137,18 +138,21 @@ def _read(path: Path, name: str) -> tuple[_Columns, Schema]:
 
 def _read_csv(file: Iterator[str], name: str) -> tuple[_Columns, Schema]:
     try:
-        rows = [row for row in csv.reader(file) if row]
+        reader = csv.reader(file)
+        numbered = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
         raise BadInput(f"trace {name} is not CSV: {error}") from error
+    rows = [row for _, row in numbered]
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     schema = schema_of(header, name)
-    lines = np.arange(2, len(rows) + 1)
+    lines = np.array([line for line, _ in numbered[1:]], np.int64)
 
     def column(names: Sequence[str]) -> list[str]:
         place = next(header.index(n) for n in names if n in header)
         return [row[place] if place < len(row) else "" for row in rows[1:]]
 
-    return _columns(schema, column, lines), schema
+    ordered = bool(schema.priority) and schema.priority in header
+    return _columns(schema, column, lines, ordered), schema
 
 
 def _read_jsonl(file: Iterator[str], name: str) -> tuple[_Columns, Schema]:
@@ -163,7 +167,8 @@ def _read_jsonl(file: Iterator[str], name: str) -> tuple[_Columns, Schema]:
     def column(names: Sequence[str]) -> list[Any]:
         return [next((row[n] for n in names if n in row), None) for row in rows]
 
-    return _columns(schema, column, np.array(lines, np.int64)), schema
+    ordered = bool(schema.priority) and any(schema.priority in row for row in rows)
+    return _columns(schema, column, np.array(lines, np.int64), ordered), schema
 
 
 def _object(line: str) -> dict[str, Any]:
@@ -174,7 +179,7 @@ def _object(line: str) -> dict[str, Any]:
     return {str(k).lower(): v for k, v in row.items()} if isinstance(row, dict) else {}
 
 
-def _columns(schema: Schema, column: Any, lines: Any) -> _Columns:
+def _columns(schema: Schema, column: Any, lines: Any, ordered: bool) -> _Columns:
     times = column(schema.arrival)
     arrival = seconds_of(times) if schema.scale == 0 else numbers_of(times) * schema.scale
     blocks = None
@@ -182,7 +187,8 @@ def _columns(schema: Schema, column: Any, lines: Any) -> _Columns:
         blocks = [b if isinstance(b, list) and all(type(h) is int for h in b) else []
                   for b in column((schema.blocks,))]
     return _Columns(arrival, numbers_of(column(schema.prompt)), numbers_of(column(schema.output)),
-                    blocks, lines)
+                    blocks, lines,
+                    numbers_of(column((schema.priority,))) if ordered else None)
 
 
 def _without_bad(columns: _Columns, name: str, skip: bool) -> tuple[_Columns, int]:
@@ -200,6 +206,8 @@ def _without_bad(columns: _Columns, name: str, skip: bool) -> tuple[_Columns, in
                                values > MOST_TOKENS))
                 faults.append((f"{what} tokens are not whole", np.isfinite(values)
                                & (values != np.floor(values))))
+    if columns.priority is not None:
+        faults.append(("priority is not a number", ~np.isfinite(columns.priority)))
     bad = np.any([mask for _, mask in faults], axis=0)
     if not bad.any():
         return columns, 0
@@ -218,7 +226,8 @@ def _taken(columns: _Columns, which: Any) -> _Columns:
         blocks = [blocks[i] for i in np.arange(len(columns.arrival))[which]]
     return dataclasses.replace(
         columns, arrival=columns.arrival[which], prompt=columns.prompt[which],
-        output=columns.output[which], lines=columns.lines[which], blocks=blocks)
+        output=columns.output[which], lines=columns.lines[which], blocks=blocks,
+        priority=None if columns.priority is None else columns.priority[which])
 
 
 def _in_order(columns: _Columns, name: str, sort: bool, notes: list[str]) -> _Columns:

@@ -39,8 +39,8 @@ def main() -> None:
         start = time.perf_counter()
         price(ask)
         single = 1 / (time.perf_counter() - start)
-        print(f"{model} on {machine}: {points / again:,.0f} points a second "
-              f"({cold / first:,.0f} from a cold start), {single:,.1f} answers a second one by one, "
+        print(f"{model} on {machine}: {points / again:,.0f} points a second, "
+              f"{cold / first:,.0f} from a cold start; {single:,.1f} answers a second one by one, "
               f"ratio {points / again / single:,.0f}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -18,6 +19,7 @@ from ridgeline.timing import textbook
 from ridgeline.timing.adjust import correction
 from ridgeline.timing.engine import engine_content
 from ridgeline.timing.roofline import StepBounds, step_bounds
+from ridgeline.timing.step_table import StepTable
 from ridgeline.work.step import Step, prefill_step
 
 __all__ = ["replica_speeds"]
@@ -66,10 +68,16 @@ def _decode(replica: Deployed, batches: Array, contexts: Array, lengths: tuple[f
         output=max(lengths[1], 1.0))) for b in anchors])
     factor = np.interp(np.log(batches), np.log(anchors), factors)
     times = decode_mesh(replica.table, batches, contexts) * factor[:, None]
-    floors = [decode_mesh(replica.tabulated(_bound(replica, name)), batches, contexts)
-              for name in ("compute", "memory", "network")]
+    floors = [decode_mesh(table, batches, contexts) for table in _floors(replica)]
     highest: Array = np.maximum.reduce([times, *floors])
     return highest
+
+
+@functools.lru_cache(maxsize=64)
+def _floors(replica: Deployed) -> tuple[StepTable, ...]:
+    """Least compute, memory and network times of any step, as tables."""
+    return tuple(replica.tabulated(_bound(replica, name))
+                 for name in ("compute", "memory", "network"))
 
 
 def _bound(replica: Deployed, name: str) -> Any:

@@ -113,8 +113,13 @@ class Driver:
         for prompt in asked["prompts"]:
             answer["prompts"].append([prompt, self.step_time(prompt, 1, 1)[0]])
         for batch, before in asked["decodes"]:
-            _, seconds, context = self.step_time(before, batch, 24)
-            answer["decodes"].append([batch, context, seconds])
+            _, seconds, context = self.step_time(before, batch, 24 + batch * before // 512)
+            if seconds:
+                answer["decodes"].append([batch, context, seconds])
+
+    def reference(self):
+        """Seconds of two fixed steps: how fast the machine is right now."""
+        return [self.step_time(256, 1, 1)[0], self.step_time(128, 8, 16)[1]]
 
 
 def main():
@@ -123,13 +128,24 @@ def main():
     for _ in range(2):
         driver.step_time(64, 2, 8)
     answer = {"facts": driver.facts, "prompts": [], "decodes": [], "runs": []}
-    # Before and after the runs: the machine's speed drifts with what else it does.
+    # Calibrated before and after the runs, with the same two steps beside every run: a shared
+    # machine's speed drifts by tens of percent with what else it does.
+    answer["references"] = [driver.reference()]
     driver.calibrate(asked, answer)
+    answer["references"].append(driver.reference())
     for run in asked["runs"]:
-        answer["runs"].append({**driver.serve(run["requests"], run["concurrency"]),
-                               "name": run["name"]})
-        print(run["name"], answer["runs"][-1]["steps"], flush=True)
+        before = driver.reference()
+        done = driver.serve(run["requests"], run["concurrency"])
+        after = driver.reference()
+        answer["runs"].append({**done, "name": run["name"],
+                               "reference": [(a + b) / 2 for a, b in zip(before, after,
+                                                                          strict=True)]})
+        answer["references"].append(after)
+        print(run["name"], done["steps"], flush=True)
     driver.calibrate(asked, answer)
+    # Those next to the two calibrations: at the start, behind it, before the second, at the end.
+    known = answer["references"]
+    answer["references"] = [known[0], known[1], known[-1], driver.reference()]
     Path(sys.argv[2]).write_text(json.dumps(answer))
 
 

@@ -50,6 +50,8 @@ def loads():
         {"name": "closed loop of 1", "concurrency": 1, "requests": made(256, 48, 12)},
         {"name": "closed loop of 4", "concurrency": 4, "requests": made(256, 48, 32)},
         {"name": "closed loop of 16", "concurrency": 16, "requests": made(256, 48, 80)},
+        {"name": "closed loop of 16, the same again", "concurrency": 16,
+         "requests": made(256, 48, 80)},
         {"name": "closed loop of 48, above the limit of 32", "concurrency": 48,
          "requests": made(128, 64, 160)},
         {"name": "1 a second, nearly idle", "concurrency": 0, "requests": made(256, 48, 20, 1.0)},

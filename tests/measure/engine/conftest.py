@@ -70,6 +70,10 @@ class FakeServer:
                          % (len(text), text))
             await writer.drain()
             return
+        if kind == "closing" and self.failures_left.setdefault("closing", 1) > 0:
+            self.failures_left["closing"] -= 1
+            writer.close()
+            raise ConnectionError
         if kind == "nohttp":
             writer.write(b"\x00\xffnot http at all\r\n\r\n")
             await writer.drain()

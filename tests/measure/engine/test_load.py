@@ -120,6 +120,13 @@ def test_retries_are_counted_and_their_wait_kept(server):
     assert summarise(outcome)["retried"] == 1 and record.ttft >= PACE
 
 
+def test_a_connection_closed_before_the_answer_is_opened_anew_and_counted(server):
+    outcome = load(server, "closing", requests=3, protocol="closed:1")
+    assert all(r.served and r.attempts == 1 for r in outcome.records)
+    assert [r.reconnects for r in outcome.records] == [1, 0, 0]
+    assert engine_answer(outcome, {})["reconnects"] == 1
+
+
 def test_nobody_there(server):
     with pytest.raises(RidgelineError, match="connect"):
         run_load(Endpoint("http://127.0.0.1:9", "m"), parse_protocol("closed:1"),

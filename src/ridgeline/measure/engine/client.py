@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Endpoint", "open_session", "send"]
 
 _CHUNK = 1 << 16
+_RECONNECTS = 2    # of one attempt
 
 
 @dataclass(frozen=True)
@@ -120,16 +121,35 @@ async def send(session: aiohttp.ClientSession, endpoint: Endpoint, record: Recor
 
 async def _attempt(session: aiohttp.ClientSession, endpoint: Endpoint, record: Record,
                    body: dict[str, Any], begun: float) -> None:
-    """One attempt; every way it can fail has a name."""
+    """One attempt. A kept connection that the server had closed meanwhile is opened anew."""
+    for _ in range(_RECONNECTS):
+        closed = await _exchange(session, endpoint, record, body, begun)
+        if not closed:
+            return
+        record.reconnects += 1
+        record.failure = record.detail = ""
+    if await _exchange(session, endpoint, record, body, begun):
+        record.reconnects += 1
+
+
+async def _exchange(session: aiohttp.ClientSession, endpoint: Endpoint, record: Record,
+                    body: dict[str, Any], begun: float) -> bool:
+    """Send once and read; every way it can fail has a name.
+
+    Returns:
+        whether the connection was closed before a single byte of the answer.
+    """
     import aiohttp
 
+    answered = False
     try:
         async with asyncio.timeout(endpoint.timeout):
             async with session.post(endpoint.address, json=body) as response:
+                answered = True
                 if response.status != 200:
                     text = (await response.content.read(2000)).decode("utf-8", "replace")
                     _fail(record, "http", f"{response.status}: {' '.join(text.split())[:160]}")
-                    return
+                    return False
                 await _read(response, record, begun)
     except aiohttp.ServerTimeoutError:
         _fail(record, "stall", f"nothing for {endpoint.stall:g} s")
@@ -141,8 +161,10 @@ async def _attempt(session: aiohttp.ClientSession, endpoint: Endpoint, record: R
         _fail(record, "garbage", f"no HTTP: {error.message or error}")
     except (aiohttp.ClientError, OSError) as error:
         _fail(record, "cut", f"{type(error).__name__}: {error}")
+        return not answered
     except ValueError as error:
         _fail(record, "garbage", str(error))
+    return False
 
 
 def _fail(record: Record, failure: str, detail: str) -> None:

@@ -8,9 +8,12 @@ Times are processor time of the process, which other programs do not stretch as 
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +22,7 @@ from typing import Any
 from ridgeline.errors import BadInput
 from ridgeline.measure.engine.local_steps import Sample
 
-__all__ = ["QUANTS", "Shape", "serve", "stream_samples", "write_model"]
+__all__ = ["QUANTS", "Shape", "main", "serve", "served_apart", "stream_samples", "write_model"]
 
 # Weight format -> (file type, gguf's name of the tensor type).
 QUANTS = {"fp16": (1, "F16"), "q8_0": (7, "Q8_0"), "q4_0": (2, "Q4_0"), "q4_1": (3, "Q4_1"),
@@ -186,16 +189,61 @@ def stream_samples(path: str | Path, *, prompts: Sequence[int] = (32, 128, 384),
     from ridgeline.model.load import load_architecture
 
     architecture = load_architecture(str(path))
-    with serve(path, slots=max(batches), context=max(*prompts, *contexts) + tokens + 32) as server:
+    longest = max([*prompts, *contexts]) + 3 * tokens + 32
+    with serve(path, slots=max(batches), context=longest) as server:
         _cost(server, 32, 4, 1, 0)
         alone = {n: min(_cost(server, n, 1, 1, r) for r in range(repeats))
                  for n in sorted({*prompts, *contexts})}
         found = [Sample.of_prompt(architecture, n, alone[n], chunk=_CHUNK) for n in prompts]
         for batch in batches:
+            # Requests side by side begin and end apart: more steps make that a smaller share.
+            steps = tokens if batch == 1 else 3 * tokens
             for before in contexts:
                 first = alone[before] if batch == 1 else min(
                     _cost(server, before, 1, batch, r) for r in range(repeats))
-                whole = min(_cost(server, before, tokens + 1, batch, r) for r in range(repeats))
-                found.append(Sample.of_decode(architecture, batch, before + (tokens + 1) / 2,
-                                              max(whole - first, 1e-6) / tokens))
+                whole = min(_cost(server, before, steps + 1, batch, r) for r in range(repeats))
+                found.append(Sample.of_decode(architecture, batch, before + (steps + 1) / 2,
+                                              max(whole - first, 1e-6) / steps))
     return found
+
+
+@contextmanager
+def served_apart(path: str | Path, *, slots: int = 1, context: int = 2048
+                 ) -> Iterator[tuple[str, Callable[[], float]]]:
+    """The server in a process of its own: its URL, and its processor time so far [s].
+
+    Raises:
+        BadInput: it did not start.
+    """
+    command = [sys.executable, "-m", "ridgeline.measure.engine.llamacpp", str(path), str(slots),
+               str(context)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True,
+                          env={**os.environ, "OMP_NUM_THREADS": "1"}) as child:
+        assert child.stdout is not None
+        lines = (line.strip() for line in child.stdout)
+        url = next((line for line in lines if line.startswith("http://")), "")
+        try:
+            if not url:
+                raise BadInput(f"llama.cpp's server did not start on {path}")
+            yield url, lambda: _processor_time(child.pid)
+        finally:
+            child.kill()
+
+
+def _processor_time(process: int) -> float:
+    """User and system time of a process [s]."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    """Serve a model until standard input ends: PATH SLOTS CONTEXT."""
+    path, slots, context = sys.argv[1:4]
+    with serve(path, slots=int(slots), context=int(context)) as server:
+        print(server.listening_address, flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

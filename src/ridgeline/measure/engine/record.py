@@ -37,6 +37,7 @@ class Record:
         failure: one of `FAILURES`, "" when served.
         detail: a short text about the failure.
         attempts: how often it was sent.
+        reconnects: how often a kept connection turned out to be closed by the server.
         lies: what the server claimed that cannot be.
     """
 
@@ -56,6 +57,7 @@ class Record:
     failure: str = ""
     detail: str = ""
     attempts: int = 0
+    reconnects: int = 0
     lies: list[str] = field(default_factory=list)
 
     @property

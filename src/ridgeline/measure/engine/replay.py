@@ -1,8 +1,9 @@
 """A real engine's scheduler beside our simulator: the same requests, limits and step times.
 
 A record holds the model's config, the engine's limits, steps measured for calibration and runs:
-each a list of requests (arrival, prompt, output) with what the engine did with them. Records are
-made by `python -m benchmarks._vllm_engine`.
+each a list of requests (arrival, prompt, output) with what the engine did with them, and how long
+two reference steps took at the time, since a shared machine's speed drifts. Records are made by
+`python -m benchmarks._vllm_engine`.
 """
 
 from __future__ import annotations
@@ -84,14 +85,21 @@ def replay(record: Record) -> list[Replayed]:
         if steps is None:
             raise BadInput("the record's first engine has no measured steps")
         limits = {**record["limits"], **engine["limits"]}
-        table = steps.table(architecture, max_tokens=limits["max_num_batched_tokens"],
-                            max_sequences=limits["max_num_seqs"],
-                            max_context=limits["max_model_len"])
         rules = named_scheduler("vllm", Scheduler(
             limits["max_num_batched_tokens"], limits["max_num_seqs"],
             engine["facts"]["kv_blocks"], engine["facts"]["block_size"]))
-        found += [_one(run, table, rules) for run in engine["runs"]]
+        for run in engine["runs"]:
+            table = steps.times(_speed(engine, run)).table(
+                architecture, max_tokens=limits["max_num_batched_tokens"],
+                max_sequences=limits["max_num_seqs"], max_context=limits["max_model_len"])
+            found.append(_one(run, table, rules))
     return found
+
+
+def _speed(engine: Record, run: Record) -> float:
+    """How much longer the two reference steps took beside a run than beside the calibration."""
+    usual = np.mean(np.array(engine["references"]), axis=0)
+    return float(np.mean(np.array(run["reference"]) / usual))
 
 
 def _architecture(record: Record) -> Architecture:

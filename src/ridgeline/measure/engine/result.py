@@ -52,6 +52,7 @@ def summarise(outcome: Outcome) -> dict[str, float]:
             "failed": float(len(outcome.records) - len(served)),
             "retried": float(sum(r.attempts > 1 for r in outcome.records)),
             "attempts": float(sum(r.attempts for r in outcome.records)),
+            "reconnects": float(sum(r.reconnects for r in outcome.records)),
             "lies": float(sum(bool(r.lies) for r in outcome.records)),
             "output_tokens": float(tokens), "wall": outcome.wall}
     return out
@@ -76,7 +77,7 @@ def engine_answer(outcome: Outcome, settings: Mapping[str, Any],
         ("output_tokens_per_s", "token/s"), ("prompt_tokens_per_s", "token/s"),
         ("requests_per_s", "1/s"))}
     values |= {name: int(numbers[name]) for name in ("requests", "served", "failed", "retried",
-                                                     "lies")}
+                                                     "reconnects", "lies")}
     seen = outcome.overhead
     values |= {"client_lag_p50_s": known(seen.lag_p50, "s", "measured"),
                "client_lag_p99_s": known(seen.lag_p99, "s", "measured"),
@@ -142,7 +143,7 @@ def write_json(outcome: Outcome, settings: Mapping[str, Any], path: str | Path) 
 
 _COLUMNS = ("index", "prompt", "output", "planned", "sent", "first", "last", "chunks",
             "prompt_tokens", "output_tokens", "basis", "finish", "failure", "detail", "attempts",
-            "lies")
+            "reconnects", "lies")
 
 
 def write_parquet(outcome: Outcome, path: str | Path) -> Path:

@@ -50,6 +50,20 @@ def test_life_with_rollouts() -> None:
     assert stages["reinforcement learning"][1] == pytest.approx(1.2e25)
     assert stages["pre-training"][1] == pytest.approx(1.2e25)
     assert answer.value("balanced_inference_tokens") == pytest.approx(60e12)
+    assert answer.value("balanced_rl_tokens") == pytest.approx(15e12)
+
+
+def test_elasticities_split_the_budget() -> None:
+    answer = ask(params="100B", tokens="20T", rl_tokens="15T", elasticities="0.5,0.3,0.2")
+    life = next(t for t in answer.tables if t.name == "lifecycle")
+    assert [row[4] for row in life.rows] == pytest.approx([0.5, 0.3, 0.2])
+    assert sum(float(row[5]) for row in life.rows) == pytest.approx(
+        sum(float(row[1]) for row in life.rows))
+    equal = ask(params="100B", tokens="20T", rl_tokens="15T", inference_tokens="1")
+    assert [row[4] for row in equal.tables[1].rows] == pytest.approx([1 / 3] * 3)
+    for wrong in ("0.5", "a,b,c", "1,2,-3", "0,1,1"):
+        with pytest.raises(BadInput, match="elasticities"):
+            ask(compute="1e24", elasticities=wrong)
 
 
 def test_experts() -> None:

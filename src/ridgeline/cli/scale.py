@@ -17,6 +17,8 @@ _OPTIONS = [
      "[default: besiroglu]"),
     ("--inference-tokens", "inference_tokens", "D", "Tokens served over the model's life."),
     ("--rl-tokens", "rl_tokens", "D", "Tokens of reinforcement-learning rollouts."),
+    ("--elasticities", "elasticities", "E,E,E", "Worth of spending on pre-training, reinforcement "
+     "learning, serving. [default: equal]"),
     ("--train-mfu", "train_mfu", "SHARE", "Share of the peak in training; balances cost."),
     ("--serve-mfu", "serve_mfu", "SHARE", "Share of the peak in serving."),
     ("--active-share", "active_share", "SHARE", "Active over total parameters of experts."),

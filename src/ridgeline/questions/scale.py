@@ -37,6 +37,8 @@ class ScaleAsk:
         sparsity_exponent: worth of idle parameters, 0 to 1.
         unique_tokens: tokens there are, when data is short.
         rl_tokens: tokens of reinforcement-learning rollouts.
+        elasticities: percent of quality for a percent more spending on pre-training, on
+            reinforcement learning and on serving, as "0.4,0.3,0.3"; "": equal.
         seed: of the draws behind intervals.
     """
 
@@ -51,6 +53,7 @@ class ScaleAsk:
     sparsity_exponent: float = 0.5
     unique_tokens: float | None = None
     rl_tokens: float = 0.0
+    elasticities: str = ""
     seed: int = 0
 
     @classmethod
@@ -67,7 +70,7 @@ class ScaleAsk:
         read: dict[str, Any] = {}
         for name, value in given.items():
             if value is not None:
-                read[name] = value if name == "law" else _positive(name, value)
+                read[name] = value if name in ("law", "elasticities") else _positive(name, value)
         if "seed" in read:
             read["seed"] = int(read["seed"])
         return cls(**read)
@@ -111,7 +114,7 @@ def scale(ask: ScaleAsk) -> Answer:
     best = _served(ask, law, start)
     quantities = _quantities(ask, law, start, best)
     tables = [_laws_table(start.train_flop)]
-    if ask.inference_tokens or ask.rl_tokens:
+    if ask.inference_tokens or ask.rl_tokens or ask.elasticities:
         tables.append(_lifecycle_table(ask, best))
     return Answer("scale", _asked(ask), quantities, tuple(tables), _notes(ask, law),
                   _derivation(law, start))
@@ -189,6 +192,9 @@ def _quantities(ask: ScaleAsk, law: ParametricLaw, start: Optimum, best: Optimum
                 "serving_flop": Quantity.exact(best.serve_flop, "FLOP")}
     out["balanced_inference_tokens"] = Quantity.exact(float(lifecycle.balanced_serving_tokens(
         tokens=best.tokens, train_mfu=ask.train_mfu, serve_mfu=ask.serve_mfu)), "token")
+    # Rollouts that cost what pre-training does: 8 FLOP a parameter and token against 6.
+    out["balanced_rl_tokens"] = Quantity.exact(best.train_flop / float(lifecycle.rl_flop(
+        n_params=best.n_params, rollout_tokens=1.0)), "token")
     return out
 
 
@@ -213,10 +219,14 @@ def _laws_table(flop: float) -> Table:
 
 def _lifecycle_table(ask: ScaleAsk, best: Optimum) -> Table:
     """FLOP of each stage and its share."""
-    stages = {"pre-training": best.train_flop, "serving": best.serve_flop}
-    if ask.rl_tokens:
-        stages["reinforcement learning"] = float(lifecycle.rl_flop(
-            n_params=best.n_params, rollout_tokens=ask.rl_tokens))
+    stages = {"pre-training": best.train_flop,
+              "reinforcement learning": float(lifecycle.rl_flop(
+                  n_params=best.n_params, rollout_tokens=ask.rl_tokens)),
+              "serving": best.serve_flop}
+    worth = dict(zip(stages, _elasticities(ask.elasticities), strict=True))
+    if not ask.elasticities:
+        stages = {name: flop for name, flop in stages.items() if flop}
+    worths = sum(worth[name] for name in stages)
     mfu = {"pre-training": ask.train_mfu, "serving": ask.serve_mfu}
     total = sum(stages.values())
     rows: list[list[Cell]] = []
@@ -226,10 +236,25 @@ def _lifecycle_table(ask: ScaleAsk, best: Optimum) -> Table:
             taken = float(lifecycle.rl_chip_seconds(
                 n_params=best.n_params, rollout_tokens=ask.rl_tokens, peak_flops_per_s=1.0,
                 train_mfu=ask.train_mfu, serve_mfu=ask.serve_mfu))
-        rows.append([name, flop, flop / total, taken])
+        best_share = float(lifecycle.budget_share(elasticity=worth[name], elasticity_sum=worths))
+        rows.append([name, flop, flop / total, taken, best_share, best_share * total])
     return Table.of("lifecycle", {"stage": "1", "flop": "FLOP", "share": "1",
-                                  "peak_flop_used": "FLOP"}, rows,
-                    title="The model's whole life (equal elasticities deserve equal spending)")
+                                  "peak_flop_used": "FLOP", "best_share": "1",
+                                  "best_flop": "FLOP"}, rows,
+                    title="The model's whole life, and the split its elasticities deserve")
+
+
+def _elasticities(text: str) -> tuple[float, ...]:
+    """Three positive numbers; equal when not given.
+
+    Raises:
+        BadInput: anything else.
+    """
+    parts = [_positive("elasticities", part.strip()) for part in text.split(",")] if text else []
+    if len(parts) not in (0, 3):
+        raise BadInput("elasticities are three numbers, for pre-training, reinforcement learning "
+                       f"and serving, such as 0.4,0.3,0.3; not {text!r}")
+    return tuple(parts) or (1.0, 1.0, 1.0)
 
 
 def _notes(ask: ScaleAsk, law: ParametricLaw) -> tuple[str, ...]:

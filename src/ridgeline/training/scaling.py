@@ -304,7 +304,8 @@ def get_law(name: str) -> ParametricLaw:
     try:
         return LAWS[name]
     except KeyError:
-        raise UnknownName.among("scaling law", name, [*LAWS, "kaplan"]) from None
+        raise UnknownName.among("scaling law", name, [*LAWS, "kaplan"],
+                                "There are: " + ", ".join([*LAWS, "kaplan"])) from None
 
 
 def repeated_tokens(*, tokens: Numeric, unique_tokens: Numeric,

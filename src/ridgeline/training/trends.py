@@ -183,7 +183,8 @@ def get_trend(name: str) -> Trend:
     try:
         return TRENDS[name]
     except KeyError:
-        raise UnknownName.among("trend", name, TRENDS) from None
+        raise UnknownName.among("trend", name, TRENDS,
+                                "There are: " + ", ".join(TRENDS)) from None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,10 @@ from typing import Any
 
 from ridgeline.errors import BadInput, UnknownName
 from ridgeline.questions import claim_facts as facts
+from ridgeline.questions import claim_prices as prices
 from ridgeline.questions import claim_rates as rates
+from ridgeline.questions import claim_ratios as ratios
+from ridgeline.questions import claim_training as training_claims
 from ridgeline.questions.answer import Answer, Table
 from ridgeline.questions.claim_subject import Checked, Subject, subject_of
 from ridgeline.questions.claim_text import ACCEPTED, Amount, TextClaim, read_claim
@@ -70,11 +73,14 @@ def check_text(claim: TextClaim) -> tuple[str, Checked]:
     Raises:
         BadInput: nothing in it can be checked, or something is missing.
     """
-    name, ask = kind_of(claim)
     subject = subject_of(claim)
     for amount in claim.amounts:
         if not 0 < amount.value < math.inf:
             raise BadInput(f"{amount.text!r} is not a positive amount")
+    compared = ratios.check_ratio_of(claim, subject)
+    if compared is not None:
+        return "ratio", compared
+    name, ask = kind_of(claim)
     return name, ask(claim, subject)
 
 
@@ -113,28 +119,35 @@ def kind_of(claim: TextClaim) -> tuple[str, Check]:
     training = says("train", "pre-?train", "run took")
     # (kind, does it apply, check); the first that applies is taken.
     kinds: list[tuple[str, bool, Check]] = [
-        ("price of tokens", "usd_per_mtok" in has, rates.check_cost),
+        ("price of tokens", "usd_per_mtok" in has, prices.check_cost),
         ("utilisation", "share" in has and says("mfu", "utili", "of peak", "of the peak")
-         and not (training and has & {"seconds", "chip_hours"}), rates.check_utilisation),
-        ("energy", "joules_per_token" in has, rates.check_energy),
+         and not (training and has & {"seconds", "chip_hours"}), prices.check_utilisation),
+        ("active share", "share" in has and claim.model is not None
+         and says("active", "activat", "of its param"), ratios.check_active_share),
+        ("energy", "joules_per_token" in has, prices.check_energy),
         ("token rate", "token_rate" in has, rates.check_rate),
         ("critical batch", says("critical batch", "compute[- ]bound", "batch threshold",
                                 "optimal batch", "ideal batch")
          and bool(has & {"batch", "count", "tokens"}), facts.check_batch),
         ("ridge point", "intensity" in has or says("ridge", "critical intensity"),
          facts.check_ridge),
-        ("tokens per parameter", "tokens_per_param" in has, facts.check_ratio),
+        ("tokens per parameter", "tokens_per_param" in has, training_claims.check_ratio),
         ("KV cache", "bytes_per_token" in has, facts.check_kv),
         ("training time", (training and bool(has & {"chip_hours", "seconds", "usd"}))
-         or "chip_hours" in has, facts.check_training_time),
+         or "chip_hours" in has, training_claims.check_training_time),
         ("peak rate", "flop_rate" in has, facts.check_peak),
         ("bandwidth", "bandwidth" in has, facts.check_link),
-        ("operations", bool(has & {"flop", "flop_days"}), facts.check_flop),
+        ("operations", bool(has & {"flop", "flop_days"}), training_claims.check_flop),
+        ("count", claim.model is not None
+         and bool(has & {"layers", "heads", "kv_heads", "experts", "vocab"}),
+         ratios.check_count),
+        ("chips needed", says("needs?", "requires?") and claim.machine is not None
+         and not has & {"bytes", "seconds", "batch"}, ratios.check_needed),
         ("fit", says("fits?", "needs? (?:at least )?\\d+ (?:gpus|chips|cards)"),
          facts.check_fit),
         ("bytes", "bytes" in has, facts.check_weights),
         ("run time", "seconds" in has and "tokens" in has and not claim.says("per token", "ttft"),
-         facts.check_training_time),
+         training_claims.check_training_time),
         ("latency", "seconds" in has, rates.check_latency),
         ("parameters", claim.model is not None and bool(has & {"params", "count"}),
          facts.check_params),

@@ -1,4 +1,4 @@
-"""Claims that state a figure: sizes, counts, ridges, datasheets, training runs."""
+"""Claims that state a figure: sizes, counts, ridges, datasheets."""
 
 from __future__ import annotations
 
@@ -17,12 +17,8 @@ from ridgeline.questions.claim_text import Amount, TextClaim
 from ridgeline.timing import bounds, critical_batch
 from ridgeline.work import matmul_roofline
 
-__all__ = ["check_batch", "check_fit", "check_flop", "check_kv", "check_link", "check_params",
-           "check_peak", "check_ratio", "check_ridge", "check_training_time", "check_weights",
-           "compared"]
-
-# Published dense runs reach 30-57 % of the peak.
-_BEST_TRAINING, _POOR_TRAINING = 0.60, 0.05
+__all__ = ["check_batch", "check_fit", "check_kv", "check_link", "check_params", "check_peak",
+           "check_ridge", "check_weights", "compared", "said"]
 
 
 def compared(what: str, claimed: float | Amount, right: float, unit: str, *,
@@ -48,10 +44,10 @@ def compared(what: str, claimed: float | Amount, right: float, unit: str, *,
     middle = (low + high) / 2
     slips = () if verdict.name == "correct" else tuple(
         likely_slips(middle, right, topic, ratios=ratios))
-    said = _said(high, unit) if low == high else f"{_said(low, unit)} to {_said(high, unit)}"
-    sentence = f"{verdict.name}: {what}: {_said(right, unit)}, not {said}"
+    stated = said(high, unit) if low == high else f"{said(low, unit)} to {said(high, unit)}"
+    sentence = f"{verdict.name}: {what}: {said(right, unit)}, not {stated}"
     if verdict.name == "correct":
-        sentence = f"correct: {what}: {_said(right, unit)}"
+        sentence = f"correct: {what}: {said(right, unit)}"
     elif right and middle:
         ratio = middle / right
         sentence += (f" ({100 * (ratio - 1):+.3g} %)" if 0.5 < ratio < 2
@@ -67,7 +63,7 @@ def compared(what: str, claimed: float | Amount, right: float, unit: str, *,
                    quantities, slips=slips, notes=notes, derivation=derivation)
 
 
-def _said(value: float, unit: str) -> str:
+def said(value: float, unit: str) -> str:
     """A figure as a person reads it; shares in per cent, budgets of FLOP with their exponent."""
     if unit == "share":
         return f"{100 * value:.4g} %"
@@ -208,13 +204,14 @@ def check_peak(claim: TextClaim, subject: Subject) -> Checked:
     assert amount is not None
     chip = subject.hardware
     name = subject.compute(subject.format or "bf16")
-    n = subject.n_chips
+    achieved = claim.says("achiev", "sustain", "reach", "measured", "train", "get")
+    n = 1 if claim.says(r"per (?:gpu|chip|device)", "/gpu", "/chip") else subject.n_chips
     others = {f"of {other}": n * rate for other, rate in chip.peaks.items() if other != name}
     others |= {f"of {other} with 2:4 sparsity": 2 * n * rate
                for other, rate in chip.peaks.items() if 2 * rate not in chip.peaks.values()
                or other == name}
     of = f"{n} {chip.name}" if n > 1 else chip.name
-    if claim.says("achiev", "sustain", "reach", "measured", "per gpu in training", "get"):
+    if achieved:
         share = amount.value / (n * chip.peak(name))
         verdict = "impossible" if share > 1.005 else "possible"
         return Checked(verdict, f"{verdict}: {100 * share:.3g} % of the dense {name} peak of {of}",
@@ -296,81 +293,6 @@ def _active(subject: Subject, amount: Amount) -> Checked:
         if by_publisher.verdict == "correct":
             return by_publisher
     return compared(what, amount, subject.active_params, "param")
-
-
-def check_ratio(claim: TextClaim, subject: Subject) -> Checked:
-    """Training tokens for each parameter."""
-    amount, tokens = claim.amount("tokens_per_param"), claim.value("tokens")
-    assert amount is not None
-    if not tokens:
-        raise BadInput("trained on how many tokens? add for instance 'on 15T tokens'")
-    return compared(f"training tokens a parameter of {subject.label}", amount,
-                    tokens / subject.total_params, "1")
-
-
-# --- training ------------------------------------------------------------------------------------
-
-def check_flop(claim: TextClaim, subject: Subject) -> Checked:
-    """Operations of a training run, or of a token."""
-    from ridgeline.memory.activations import training_flop
-    from ridgeline.timing.textbook import decode_flop
-
-    amount, tokens = claim.amount("flop", "flop_days"), claim.value("tokens")
-    assert amount is not None
-    if tokens and tokens > 1e6:
-        inputs = {"n_params": subject.active_params, "tokens": tokens}
-        return compared(f"training {subject.label} on {tokens:.4g} tokens", amount,
-                        float(training_flop(**inputs)), "FLOP", topic="training",
-                        derivation=(derive(training_flop, inputs),),
-                        notes=("6 for each active parameter and token; attention adds a few per "
-                               "cent at usual lengths.",))
-    if claim.says("train"):
-        raise BadInput("trained on how many tokens? add for instance 'on 15T tokens'")
-    inputs = {"active_params": subject.active_params, "batch_size": tokens or 1.0}
-    what = "a forward pass of one token" if not tokens else f"{tokens:,.0f} tokens"
-    return compared(f"{what} of {subject.label}", amount, float(decode_flop(**inputs)), "FLOP",
-                    topic="flop", derivation=(derive(decode_flop, inputs),))
-
-
-def check_training_time(claim: TextClaim, subject: Subject) -> Checked:
-    """Days, chip-hours or dollars of a training run: the MFU they imply."""
-    from ridgeline.memory.activations import training_flop
-
-    chip, tokens = subject.hardware, claim.value("tokens")
-    if not tokens:
-        raise BadInput("trained on how many tokens? add for instance 'on 15T tokens'")
-    chip_seconds, said = _chip_seconds(claim, subject)
-    compute = subject.compute(subject.format or "bf16")
-    flop = float(training_flop(n_params=subject.active_params, tokens=tokens))
-    mfu = flop / (chip_seconds * chip.peak(compute))
-    verdict = ("impossible" if mfu > 1.005 else
-               "implausible" if mfu > _BEST_TRAINING or mfu < _POOR_TRAINING else "possible")
-    stated = claim.value("share")
-    quantities: dict[str, Value] = {
-        "implied_mfu": Quantity.exact(mfu, "1"), "flop": Quantity.exact(flop, "FLOP"),
-        "chip_hours": Quantity.exact(chip_seconds / 3600, "1", "assumed"),
-        "least_chip_hours": Quantity.exact(flop / chip.peak(compute) / 3600, "1")}
-    sentence = (f"{verdict}: {_said(flop, 'FLOP')} in {said} is an MFU of {100 * mfu:.3g} % of "
-                f"the {compute} peak of {chip.name}; good runs reach 30-55 %")
-    if stated:
-        checked = compared("MFU", stated, mfu, "share", topic="training")
-        verdict = verdict if verdict == "impossible" else checked.verdict
-        sentence = f"{checked.sentence}; " + sentence.split(": ", 1)[1]
-    return Checked(verdict, sentence, quantities, derivation=(
-        derive(training_flop, {"n_params": subject.active_params, "tokens": tokens}),))
-
-
-def _chip_seconds(claim: TextClaim, subject: Subject) -> tuple[float, str]:
-    """Chips times seconds of the run, and the words for it."""
-    if (hours := claim.value("chip_hours")) is not None:
-        return hours, f"{hours / 3600:,.4g} chip-hours"
-    seconds = claim.value("seconds")
-    if seconds is not None:
-        return seconds * subject.n_chips, f"{format_si(seconds, 's')} on {subject.machine}"
-    dollars, price = claim.value("usd"), claim.value("usd_per_hour")
-    if dollars is None or price is None:
-        raise BadInput("how long did it train? give days, GPU-hours, or dollars with '$2/h'")
-    return dollars / price * 3600, f"{dollars / price:,.4g} chip-hours ({dollars:,.4g} USD)"
 
 
 def check_fit(claim: TextClaim, subject: Subject) -> Checked:

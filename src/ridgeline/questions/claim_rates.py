@@ -1,4 +1,4 @@
-"""Claims with a physical limit in serving: rates, latencies and prices of tokens."""
+"""Claims with a physical limit in serving: rates and latencies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from ridgeline.questions.claim_subject import Checked, Subject
 from ridgeline.questions.claim_text import TextClaim
 from ridgeline.timing import textbook
 
-__all__ = ["check_cost", "check_energy", "check_latency", "check_rate", "check_utilisation"]
+__all__ = ["bound_verdict", "ceiling_derivation", "check_latency", "check_rate", "decode_seconds",
+           "described", "largest_batch", "phase_of", "prefill_limit", "rate_factor",
+           "step_derivation", "step_inputs"]
 
 # Shares of a limit that real engines seldom pass: prompts reach 50-75 % of the peak, decoding
 # 60-90 % of the bandwidth.
@@ -34,13 +36,13 @@ def check_rate(claim: TextClaim, subject: Subject) -> Checked:
     """Tokens per second against the roofline of the whole machine."""
     amount = claim.amount("token_rate")
     assert amount is not None
-    rate = amount.value * _times(claim, subject)
+    rate = amount.value * rate_factor(claim, subject)
     if phase_of(claim) == "prefill":
         return _prefill_rate(claim, subject, rate)
     return _decode_rate(claim, subject, rate)
 
 
-def _times(claim: TextClaim, subject: Subject) -> float:
+def rate_factor(claim: TextClaim, subject: Subject) -> float:
     """A rate "per GPU" counts for each chip, "per user" for each sequence."""
     if claim.says(r"per (?:gpu|chip|card|device)", r"/(?:gpu|chip)"):
         return float(subject.n_chips)
@@ -57,7 +59,7 @@ def _prefill_rate(claim: TextClaim, subject: Subject, rate: float) -> Checked:
     share = rate / limit
     quantities = _quantities(rate, limit, share, "token/s")
     ways = _prefill_ways(subject, rate, prompt, share) if share > _ROUNDING else ()
-    verdict = _verdict(share, "prefill")
+    verdict = bound_verdict(share, "prefill")
     peak = f"{subject.compute()} peak of {subject.machine}"
     sentence = (f"{verdict}: {100 * share:.0f} % of the {peak} "
                 f"({format_si(limit, 'token/s')} at most)")
@@ -68,7 +70,7 @@ def _prefill_rate(claim: TextClaim, subject: Subject, rate: float) -> Checked:
     if verdict == "implausible":
         notes.append("Engines seldom pass 75 % of the peak in prefill.")
     return Checked(verdict, sentence, quantities, ways, notes=tuple(notes),
-                   derivation=_ceiling_derivation(subject, rate))
+                   derivation=ceiling_derivation(subject, rate))
 
 
 def prefill_limit(subject: Subject, weights: str, prompt: float | None = None) -> float:
@@ -111,7 +113,8 @@ def _runs(subject: Subject, name: str) -> bool:
     return True
 
 
-def _ceiling_derivation(subject: Subject, rate: float) -> tuple[Any, ...]:
+def ceiling_derivation(subject: Subject, rate: float) -> tuple[Any, ...]:
+    """The compute ceiling, and the MFU of a rate."""
     whole, chip = subject.whole(), subject.hardware
     shared = {"n_chips": Given(float(whole.chips), "assumed", "machine"),
               "peak_flops_per_s": Given(whole.peak, "datasheet", f"{chip.name} "
@@ -136,18 +139,18 @@ def _decode_rate(claim: TextClaim, subject: Subject, rate: float) -> Checked:
         return _unbatched(subject, rate, context)
     limit = batch / decode_seconds(subject, batch, context)
     share = rate / limit
-    verdict = _verdict(share, "decode")
+    verdict = bound_verdict(share, "decode")
     quantities = _quantities(rate, limit, share, "token/s") | {
         "batch_size": Quantity.exact(batch, "1"),
         "context_tokens": Quantity.exact(context, "token")}
-    sentence = (f"{verdict}: {100 * share:.0f} % of what {_of(subject)} allows at batch "
+    sentence = (f"{verdict}: {100 * share:.0f} % of what {described(subject)} allows at batch "
                 f"{batch:,.0f} and context {context:,.0f} ({format_si(limit, 'token/s')})")
     ways = _decode_ways(subject, rate, batch, context, share) if share > _ROUNDING else ()
     if ways:
         sentence += ", would need " + " or ".join(way for way, _ in ways[:2])
     return Checked(verdict, sentence, quantities, ways,
                    notes=_memory_notes(subject, batch, context),
-                   derivation=_step_derivation(subject, batch, context))
+                   derivation=step_derivation(subject, batch, context))
 
 
 def _one_stream(subject: Subject, rate: float) -> bool:
@@ -157,10 +160,10 @@ def _one_stream(subject: Subject, rate: float) -> bool:
 
 def _unbatched(subject: Subject, rate: float, context: float) -> Checked:
     """No batch was named: what batch would it take, and does its cache fit?"""
-    most = _largest_batch(subject, context)
+    most = largest_batch(subject, context)
     limit = max(b / decode_seconds(subject, b, context) for b in (1.0, most))
     share = rate / limit
-    verdict = _verdict(share, "decode")
+    verdict = bound_verdict(share, "decode")
     need = _batch_for(subject, rate, context, most) if share <= 1 else math.inf
     quantities = _quantities(rate, limit, share, "token/s") | {
         "largest_batch": Quantity.exact(most, "1"), "batch_needed": Quantity.exact(need, "1"),
@@ -168,19 +171,19 @@ def _unbatched(subject: Subject, rate: float, context: float) -> Checked:
     where = f"at context {context:,.0f}" if context else "with no context at all"
     if share > _ROUNDING:
         ways = _decode_ways(subject, rate, most, context, share)
-        return Checked(verdict, f"{verdict}: {100 * share:.0f} % of what {_of(subject)} allows "
-                       f"{where} at any batch ({format_si(limit, 'token/s')}), would need "
+        return Checked(verdict, f"{verdict}: {100 * share:.0f} % of what {described(subject)} "
+                       f"allows {where} at any batch ({format_si(limit, 'token/s')}), would need "
                        + " or ".join(way for way, _ in ways[:2]), quantities, ways,
-                       derivation=_ceiling_derivation(subject, rate))
+                       derivation=ceiling_derivation(subject, rate))
     alone = 1 / decode_seconds(subject, 1.0, context)
     return Checked(verdict, f"{verdict}: {100 * share:.1f} % of the limit {where}; takes at least "
                    f"{need:,.0f} sequences at once (one alone: {format_si(alone, 'token/s')} at "
-                   "most)", quantities, derivation=_step_derivation(subject, need, context),
+                   "most)", quantities, derivation=step_derivation(subject, need, context),
                    notes=("Say 'at batch 64' or 'single stream', and the context, for a tighter "
                           "limit.",))
 
 
-def _largest_batch(subject: Subject, context: float) -> float:
+def largest_batch(subject: Subject, context: float) -> float:
     """Batch whose weights and cache fill the memory, at most 65,536."""
     if not context or subject.architecture is None:
         return 65536.0
@@ -206,11 +209,12 @@ def _batch_for(subject: Subject, rate: float, context: float, most: float) -> fl
 def decode_seconds(subject: Subject, batch: float, context: float,
                    weights: str | None = None) -> float:
     """Least time of a decode step of the whole machine [s]."""
-    return float(textbook.decode_step(**_step_inputs(subject, batch, context, weights)))
+    return float(textbook.decode_step(**step_inputs(subject, batch, context, weights)))
 
 
-def _step_inputs(subject: Subject, batch: float, context: float, weights: str | None = None
+def step_inputs(subject: Subject, batch: float, context: float, weights: str | None = None
                  ) -> dict[str, float]:
+    """Arguments of `textbook.decode_step` for the whole machine."""
     whole = subject.whole(weights)
     kv = 0.0
     if context and subject.architecture is not None:
@@ -239,7 +243,7 @@ def _decode_ways(subject: Subject, rate: float, batch: float, context: float, sh
     if batch <= 8:
         ways.append((f"speculation that lands {share:.2g} tokens a step",
                      "a draft of that quality"))
-    most = 0.0 if latency else _largest_batch(subject, context)
+    most = 0.0 if latency else largest_batch(subject, context)
     if batch < most and most / decode_seconds(subject, most, context) >= rate:
         need = _batch_for(subject, rate, context, most)
         ways.append((f"a batch of {need:,.0f}", "slower for each user"))
@@ -266,7 +270,8 @@ def _memory_notes(subject: Subject, batch: float, context: float) -> tuple[str, 
             f"{format_si(have, 'B')}.",)
 
 
-def _step_derivation(subject: Subject, batch: float, context: float) -> tuple[Any, ...]:
+def step_derivation(subject: Subject, batch: float, context: float) -> tuple[Any, ...]:
+    """The step's formula with where each value comes from."""
     chip = subject.hardware
     sources = {"peak_flops_per_s": Given(0.0, "datasheet", chip.name),
                "memory_bandwidth": Given(0.0, "datasheet", chip.name),
@@ -274,7 +279,7 @@ def _step_derivation(subject: Subject, batch: float, context: float) -> tuple[An
                "context_length": Given(0.0, "assumed", "the claim")}
     given = {name: Given(value, sources[name].basis, sources[name].source) if name in sources
              else Given(value, "derived", subject.label)
-             for name, value in _step_inputs(subject, batch, context).items()}
+             for name, value in step_inputs(subject, batch, context).items()}
     return (derive(textbook.decode_step, given, title="Least time of a decode step"),)
 
 
@@ -289,19 +294,19 @@ def check_latency(claim: TextClaim, subject: Subject) -> Checked:
     batch, context = claim.value("batch") or 1.0, claim.value("context", "prompt") or 0.0
     floor = decode_seconds(subject, batch, context)
     share = floor / seconds
-    verdict = _verdict(share, "decode")
+    verdict = bound_verdict(share, "decode")
     ways = _decode_ways(subject, batch / seconds, batch, context, share, latency=True) \
         if share > _ROUNDING else ()
-    sentence = (f"{verdict}: no step of {_of(subject)} takes less than {format_si(floor, 's')} at "
-                f"batch {batch:,.0f} and context {context:,.0f}; {format_si(seconds, 's')} is "
-                f"{seconds / floor:.3g} times that floor")
+    sentence = (f"{verdict}: no step of {described(subject)} takes less than "
+                f"{format_si(floor, 's')} at batch {batch:,.0f} and context {context:,.0f}; "
+                f"{format_si(seconds, 's')} is {seconds / floor:.3g} times that floor")
     if ways:
         sentence += ", would need " + " or ".join(way for way, _ in ways[:2])
     return Checked(verdict, sentence, {"claimed_s": Quantity.exact(seconds, "s", "assumed"),
                                        "floor_s": Quantity.exact(floor, "s"),
                                        "share_of_limit": Quantity.exact(share, "1")}, ways,
                    notes=_memory_notes(subject, batch, context),
-                   derivation=_step_derivation(subject, batch, context))
+                   derivation=step_derivation(subject, batch, context))
 
 
 def _first_token(claim: TextClaim, subject: Subject, seconds: float) -> Checked:
@@ -316,9 +321,9 @@ def _first_token(claim: TextClaim, subject: Subject, seconds: float) -> Checked:
               "d_attention": whole.d_attention}
     floor = float(textbook.prefill(**inputs))
     share = floor / seconds
-    verdict = _verdict(share, "prefill")
+    verdict = bound_verdict(share, "prefill")
     ways = _prefill_ways(subject, prompt / seconds, prompt, share) if share > _ROUNDING else ()
-    sentence = (f"{verdict}: a prompt of {prompt:,.0f} tokens takes {_of(subject)} at least "
+    sentence = (f"{verdict}: a prompt of {prompt:,.0f} tokens takes {described(subject)} at least "
                 f"{format_si(floor, 's')}; {format_si(seconds, 's')} is {seconds / floor:.3g} "
                 "times that floor")
     if ways:
@@ -329,94 +334,10 @@ def _first_token(claim: TextClaim, subject: Subject, seconds: float) -> Checked:
                    derivation=(derive(textbook.prefill, inputs),))
 
 
-# --- prices, energy and utilisation --------------------------------------------------------------
-
-def _best_rate(claim: TextClaim, subject: Subject) -> tuple[float, str]:
-    """Most tokens a second of the phase, and the words for it."""
-    if phase_of(claim) == "prefill":
-        return prefill_limit(subject, subject.weights, claim.value("prompt")), "of input"
-    batch, context = claim.value("batch"), claim.value("context", "prompt") or 0.0
-    size = batch or _largest_batch(subject, context)
-    words = f"at batch {batch:,.0f}" if batch else "at the best batch"
-    return size / decode_seconds(subject, size, context), f"{words}, context {context:,.0f}"
-
-
-def check_cost(claim: TextClaim, subject: Subject) -> Checked:
-    """Dollars per million tokens against the least a full machine can do."""
-    cost = claim.value("usd_per_mtok")
-    assert cost is not None
-    price, notes = claim.value("usd_per_hour"), []
-    if price is None:
-        rent = subject.hardware.usd_per_hour
-        if rent is None:
-            raise BadInput("at which rent? add for instance 'at $2/h' for each chip")
-        price = rent[0]
-        notes.append(f"Rent taken from the catalog: {price:g} USD/h for each "
-                     f"{subject.hardware.name} (the lowest listed).")
-    limit, words = _best_rate(claim, subject)
-    least = subject.n_chips * price / 3600 / limit * 1e6
-    share = least / cost
-    verdict = _verdict(share, phase_of(claim))
-    quantities = {"claimed_usd_per_mtok": Quantity.exact(cost, "USD/Mtok", "assumed"),
-                  "least_usd_per_mtok": Quantity.exact(least, "USD/Mtok"),
-                  "share_of_limit": Quantity.exact(share, "1"),
-                  "tokens_per_s_needed": Quantity.exact(share * limit, "token/s")}
-    sentence = (f"{verdict}: {_of(subject)} at {price:g} USD/h a chip costs at least {least:.3g} "
-                f"USD/Mtok {words}; the claim needs {100 * share:.0f} % of that rate")
-    return Checked(verdict, sentence, quantities, notes=tuple(notes))
-
-
-def check_energy(claim: TextClaim, subject: Subject) -> Checked:
-    """Joules per token against board power over the best rate."""
-    joules = claim.value("joules_per_token")
-    assert joules is not None
-    if not subject.hardware.tdp:
-        raise BadInput(f"the catalog has no power for {subject.hardware.name}")
-    limit, words = _best_rate(claim, subject)
-    least = subject.n_chips * subject.hardware.tdp / limit
-    share = least / joules
-    verdict = _verdict(share, phase_of(claim))
-    return Checked(verdict, f"{verdict}: at board power {_of(subject)} spends at least "
-                   f"{format_si(least, 'J')} a token {words}",
-                   {"least_joules_per_token_j": Quantity.exact(least, "J"),
-                    "share_of_limit": Quantity.exact(share, "1")},
-                   notes=("Board power at full load, without cooling.",))
-
-
-def check_utilisation(claim: TextClaim, subject: Subject) -> Checked:
-    """An MFU: recomputed when a rate stands beside it, else against the ceiling of the phase."""
-    share = claim.value("share")
-    assert share is not None
-    rate = claim.value("token_rate")
-    training = claim.says("train")
-    if rate is not None:
-        per_token = (6 if training else 2) * subject.active_params
-        right = float(textbook.model_flops_utilisation(
-            throughput=rate * _times(claim, subject), flop_per_token=per_token,
-            n_chips=float(subject.n_chips),
-            peak_flops_per_s=subject.hardware.peak(subject.compute())))
-        from ridgeline.questions.claim_facts import compared
-
-        return compared("MFU", share, right, "share", topic="flop",
-                        derivation=_ceiling_derivation(subject, rate))
-    batch, context = claim.value("batch") or 1.0, claim.value("context") or 0.0
-    if training or phase_of(claim) == "prefill":
-        raise BadInput("an MFU needs the rate behind it; add for instance 'at 3200 tok/s'")
-    inputs = _step_inputs(subject, batch, context)
-    busy = batch * 2 * inputs["active_params"] / (inputs["n_chips"] * inputs["peak_flops_per_s"])
-    ceiling = busy / decode_seconds(subject, batch, context)
-    verdict = _verdict(share / ceiling, "decode")
-    return Checked(verdict, f"{verdict}: decoding a batch of {batch:,.0f} with {_of(subject)} "
-                   f"reaches an MFU of {100 * ceiling:.3g} % at most",
-                   {"claimed_mfu": Quantity.exact(share, "1", "assumed"),
-                    "mfu_ceiling": Quantity.exact(ceiling, "1"),
-                    "share_of_limit": Quantity.exact(share / ceiling, "1")},
-                   derivation=_step_derivation(subject, batch, context))
-
-
 # --- words ---------------------------------------------------------------------------------------
 
-def _verdict(share: float, phase: str) -> str:
+def bound_verdict(share: float, phase: str) -> str:
+    """impossible beyond the limit, implausible where engines seldom come, else possible."""
     if share > _ROUNDING:
         return "impossible"
     return "implausible" if share > _SELDOM[phase] else "possible"
@@ -428,5 +349,6 @@ def _quantities(value: float, limit: float, share: float, unit: str) -> dict[str
             "share_of_limit": Quantity.exact(share, "1")}
 
 
-def _of(subject: Subject) -> str:
+def described(subject: Subject) -> str:
+    """Model, format and machine in words."""
     return f"{subject.label} in {subject.weights} on {subject.machine}"

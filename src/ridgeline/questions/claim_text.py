@@ -83,6 +83,11 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     ("params", r"\b(?:(?P<lo>\d+(?:\.\d+)?)\s?(?:-|–|to)\s?)?(?P<n>\d+(?:\.\d+)?)(?P<s>[BTM])\b"),
     ("seconds", rf"{_NUMBER}\s?-?(?P<t>ms|us|µs|milliseconds?|microseconds|secs?|seconds?|s|"
                 r"min(?:ute)?s?|hours?|hrs?|h|days?|weeks?|months?)\b"),
+    ("ratio", rf"{_NUMBER}\s?(?:[x×](?=[\s,.;)]|$)|times\b|fold\b)"),
+    ("layers", rf"{_NUMBER}\s?layers\b"), ("kv_heads", rf"{_NUMBER}\s?(?:KV|kv)[ -]heads\b"),
+    ("heads", rf"{_NUMBER}\s?(?:attention |query )?heads\b"),
+    ("experts", rf"{_NUMBER}\s?experts\b"),
+    ("vocab", rf"(?:vocab(?:ulary)?(?:\ssize)?(?:\s(?:of|is))?)\s?{_NUMBER}{_SCALE}\b"),
     ("chips", rf"{_NUMBER}\s?(?:GPUs?|chips?|cards?|accelerators?|devices?)\b"),
     ("count", _NUMBER),
 )
@@ -165,7 +170,9 @@ def read_claim(text: str) -> TextClaim:
     format, left = find_format(left)
     # Names leave gaps; an amount and its unit stand side by side again without them.
     amounts = _amounts(" ".join(left.split()))
-    if not amounts and not re.search(r"\bfits?\b", plain, re.IGNORECASE):
+    if not amounts and not (re.search(r"\b(?:fits?|twice|double|half|halves|triple|quarter)",
+                                      plain, re.IGNORECASE)
+                            or (machine and re.search(r"\b(?:needs?|requires?)\b", plain))):
         raise BadInput(f"cannot read a claim in {_short(plain)}; write {ACCEPTED}")
     return TextClaim(plain, amounts, model, machine, format, plain.lower())
 

@@ -48,7 +48,10 @@ class DemandAsk:
         decode_only: count decoding alone, prompts being served elsewhere.
         compare: other chips to set beside this one.
         purchase_usd: price of a chip with its share of server and network; None: the catalog's.
-        yearly_share, usd_per_kwh, pue, watts: of owning.
+        yearly_share: interest, space and repairs of owning, of the price a year.
+        usd_per_kwh: price of electricity.
+        pue: power of the building over power of the chips.
+        watts: of a chip with its share of the server; None: its board power.
         ideal: the textbook instead of calibrated times.
         today: to tell stale prices; None: the day it is.
     """

@@ -33,9 +33,10 @@ class RackAsk:
         changed: fields of the rack to change (`power_limit`, `reach`, ...).
         chips: how many chips it is to hold; None: as it is built.
         weights: number format of a model known by size.
-        batch: sequences decoding in the domain; `context` their length.
-        cable_length: of optics [m]; optical_bandwidth of one chip, one way [bytes/s]; None: as
-            copper.
+        batch: sequences decoding in the domain.
+        context: their length [tokens].
+        cable_length: of optics [m].
+        optical_bandwidth: of one chip over optics, one way [bytes/s]; None: as copper.
         pool_share: share of a step's bytes in a memory pool.
         pool_bandwidth: of one chip to it [bytes/s].
         racks: how many share an all-to-all.

@@ -143,6 +143,10 @@ QUESTIONS: Mapping[str, Question] = {
                          ("adapters:retrieve_figure",)),
     "fleet": Question("What can a fleet do?", "adapters:fleet", ("fleet:fleet_figure",),
                       hidden=("today", "since")),
+    "rack": Question("How large can a scale-up domain be?", "rack:rack", ("rack:rack_figure",),
+                     hidden=("changed",), flags={"cable_length": "length"}),
+    "demand": Question("How many chips do my users need?", "demand:demand",
+                       ("demand:demand_figure",), hidden=("today",)),
     "check": Question("Is this claim possible?", "adapters:check", command=None),
     "exercise": Question("Can you work it out?", "adapters:exercise", command=None),
 }

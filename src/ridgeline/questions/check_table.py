@@ -142,7 +142,9 @@ def _by_words(row: ClaimRow) -> tuple[Graded | None, str]:
             claim = _led_by(read_claim(text), claimed, row)
             if claim is None or not _of_unit(claim.amounts[:1], row.unit):
                 continue
-            _, checked = check_text(claim)
+            kind, checked = check_text(claim)
+            if claim.amounts[:1] and claim.amounts[0].kind == "ratio" and kind != "ratio":
+                continue
         except RidgelineError as error:
             why = str(error).split("; write")[0]
             continue
@@ -159,6 +161,8 @@ _KINDS = {"token_rate": ("tok/s", "tokens/s", "token/s"), "flop": ("FLOP", "TFLO
                                                 "kB/token", "KB/token", "MB/token"),
           "seconds": ("s", "ms", "us", "h", "days", "ms/token"), "usd_per_mtok": ("$/Mtok",),
           "tokens_per_param": ("tokens/param",), "share": ("%",), "batch": ("tokens", "sequences"),
+          "ratio": ("x",), "layers": ("layers",), "heads": ("heads",),
+          "kv_heads": ("heads", "KV heads"), "vocab": ("tokens", "logits"),
           "joules_per_token": ("J/token",), "chip_hours": ("GPU-hours", "GPU hours", "h")}
 
 

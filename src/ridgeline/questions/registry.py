@@ -141,6 +141,8 @@ QUESTIONS: Mapping[str, Question] = {
     "energy": Question("How much energy?", "energy:energy"),
     "retrieve": Question("How fast and how good is retrieval?", "retrieve:retrieve",
                          ("adapters:retrieve_figure",)),
+    "think": Question("Is it worth thinking longer?", "think:think",
+                      ("think_tables:think_figure",), hidden=("results",)),
     "fleet": Question("What can a fleet do?", "adapters:fleet", ("fleet:fleet_figure",),
                       hidden=("today", "since")),
     "rack": Question("How large can a scale-up domain be?", "rack:rack", ("rack:rack_figure",),

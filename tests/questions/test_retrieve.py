@@ -1,5 +1,6 @@
 """The retrieval question: a whole request adds up, rates are served, bad input is one line."""
 
+import itertools
 import json
 import math
 
@@ -77,7 +78,7 @@ def test_longer_prompts_instead(whole):
     rows = table(whole, "long_context").rows
     answered = [r for r in rows if r[2] is not None]
     assert [r[0] for r in answered] == sorted(r[0] for r in answered) and len(answered) >= 2
-    assert all(a[2] < b[2] and a[4] < b[4] for a, b in zip(answered, answered[1:], strict=False))
+    assert all(a[2] < b[2] and a[4] < b[4] for a, b in itertools.pairwise(answered))
     assert rows[-1][-1] in ("longer than the model reads", "does not fit in memory")
 
 

@@ -35,7 +35,7 @@ def test_published_law():
 def test_a_law_is_found_again(a, b):
     ks = [1, 3, 10, 100]
     covered = [coverage_law(samples=k, coverage_scale=a, coverage_exponent=b) for k in ks]
-    if 1e-12 < min(covered) and max(covered) < 1 - 1e-12:
+    if min(covered) > 1e-12 and max(covered) < 1 - 1e-12:
         assert fit_coverage_law(ks, covered) == pytest.approx((a, b), rel=1e-6)
 
 

@@ -22,7 +22,7 @@ __all__ = ["MEASURED_CPU", "Stage", "encoder_flop_of", "encoder_model", "encoder
 
 # The CPU whose searches were measured; the default place of an index.
 MEASURED_CPU = "cpu"
-# Starting a kernel and picking the best results; A100-class launch latency, not measured here.
+# Launching the product, the selection and the copy, some 5 us each: assumed, never measured.
 _GPU_CALL = 20e-6
 
 
@@ -36,7 +36,6 @@ class Stage:
         flop, read: FLOP done and bytes read for one request.
         bound: compute, memory, ...
         where: what it runs on.
-        busy: share of the machine `where` that a request takes while the stage lasts.
     """
 
     name: str
@@ -45,11 +44,11 @@ class Stage:
     read: float
     bound: str
     where: str
-    busy: float = 1.0
 
 
 # What the largest term of a search means.
 _BOUNDS = {"missed_bytes": "memory", "missed_reads": "random reads", "missed_hops": "random reads",
+           "far_reads": "random reads", "far_bytes": "random reads",
            "bytes": "cache and arithmetic", "flop": "compute", "heap": "keeping the best",
            "call": "fixed cost of a call"}
 # Names people use for a bundled encoder's family.
@@ -140,8 +139,7 @@ def _calibrated(name: str, model: str, machine: str, texts: int, tokens: int, fl
     seconds = Quantity(found.ttft, max(found.ttft_floor, found.ttft * math.exp(low)),
                        max(found.ttft, found.ttft * math.exp(high)), "s", "calibrated")
     read = resolved.architecture.total_params * resolved.formats.dense.bytes
-    used = min(texts, resolved.cluster.n_chips) / resolved.cluster.n_chips
-    return Stage(name, seconds, flop, float(read), found.bound_prefill, machine, used)
+    return Stage(name, seconds, flop, float(read), found.bound_prefill, machine)
 
 
 def _causal(model: str) -> bool:
@@ -216,7 +214,7 @@ def search_stage(plan: IndexPlan, where: str, constants: CpuConstants) -> Stage:
         times = plan.batch
         seconds = Quantity(one.value * times, one.low * times, one.high * times, "s",
                            "calibrated" if cluster is None else "assumed")
-        return Stage("search", seconds, flop, read, bound, "1 CPU thread", 1.0)
+        return Stage("search", seconds, flop, read, bound, "1 CPU thread")
     batch_seconds, bound = gpu_search(plan, cluster, constants)
     seconds = Quantity(batch_seconds + _GPU_CALL, batch_seconds, 2 * (batch_seconds + _GPU_CALL),
                        "s", "derived")

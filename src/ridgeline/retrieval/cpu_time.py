@@ -170,9 +170,12 @@ def counts(plan: IndexPlan, c: CpuConstants, seen: float | None = None) -> dict[
     out = {"call": 1 / plan.batch, "vectors": v, "heap": heap_insertions(plan.top_k, v)}
     if plan.kind == "hnsw":
         hops = float(plan.ef)
+        # Each doubling of the graph moves some reads a level of cache or page table further away.
+        far = math.log2(1 + size / 2**20)
         return {"call": 1 / plan.batch, "vectors": v, "bytes": read,
                 "missed_reads": v * missed, "missed_bytes": read * missed, "hops": hops,
-                "missed_hops": hops * missed, "heap": hops * math.log2(1 + hops)}
+                "missed_hops": hops * missed, "heap": hops * math.log2(1 + hops),
+                "far_reads": v * far, "far_bytes": read * far}
     if plan.segments:
         tables = plan.nprobe if plan.kind == "ivfpq" else 1
         out |= {"lookups": v * plan.segments, "table_flop": 256.0 * d,

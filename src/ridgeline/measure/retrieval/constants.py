@@ -20,7 +20,7 @@ from ridgeline.measure.retrieval.fit import (
     plan_of,
 )
 from ridgeline.retrieval.build_time import build_counts
-from ridgeline.retrieval.cpu_time import CpuConstants, family
+from ridgeline.retrieval.cpu_time import CpuConstants, family, search_time
 from ridgeline.retrieval.encoder_time import encoder_counts, encoder_seconds
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def rescaled(base: CpuConstants, rows: Sequence[Row], encoder_rows: Sequence[Row
             "flat_batched": "flat"}
     for name, near in like.items():
         if name not in measured and near in measured:
-            by = _scale(base.seconds[near], fitted[near])
+            by = _slower(start, rows, near)
             fitted[name] = {term: s * by for term, s in base.seconds[name].items()}
     builds = base.builds
     encoder: Mapping[str, float] = base.encoder
@@ -115,10 +115,13 @@ def rescaled(base: CpuConstants, rows: Sequence[Row], encoder_rows: Sequence[Row
     return dataclasses.replace(start, seconds=fitted, builds=builds, encoder=encoder)
 
 
-def _scale(before: Mapping[str, float], after: Mapping[str, float]) -> float:
-    """Geometric mean of how much the terms of a family grew."""
-    logs = [math.log(after[t] / s) for t, s in before.items() if s > 0 and after.get(t, 0) > 0]
-    return math.exp(sum(logs) / len(logs)) if logs else 1.0
+def _slower(base: CpuConstants, rows: Sequence[Row], name: str) -> float:
+    """Median of measured over predicted times of a family."""
+    import statistics
+
+    return statistics.median(
+        float(r["query_s"]) / search_time(plan_of(r), base, float(r["visited"])).seconds
+        for r in rows if family(plan_of(r)) == name)
 
 
 def _quantiles(errors: Sequence[float]) -> tuple[float, float]:

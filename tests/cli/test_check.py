@@ -89,6 +89,16 @@ def test_wrong_input_of_exercises_is_one_line(arguments, words):
         CliRunner().invoke(exercise, list(arguments), catch_exceptions=False)
 
 
+def test_exercises_are_drawn(tmp_path):
+    picture = tmp_path / "three.svg"
+    assert "wrote" in run(exercise, "3", "--plot", str(picture))
+    assert "turns at 136.1" in picture.read_text("utf-8")
+    with pytest.raises(BadInput, match="nothing to draw"):
+        run(exercise, "wall", "--plot", str(picture))
+    with pytest.raises(BadInput, match="the name must end in"):
+        run(exercise, "3", "--plot", "x.doc")
+
+
 def test_a_bare_command_prints_its_help_whole():
     code = "import sys; sys.argv = ['ridgeline', 'check']; from ridgeline.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -19,6 +19,8 @@ from ridgeline.errors import BadInput
               "one: 1.1ms).")
 @click.option("--part", metavar="PART", help="Which part the answer is to. [default: the batch]")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+@click.option("--plot", metavar="FILE", help="Draw attainable rate against the batch. Ending: "
+              ".svg, .png or .html.")
 @click.option("--explain", is_flag=True, help="Print every formula with its inputs.")
 def exercise(**options: Any) -> None:
     """Roofline questions: list them, work one with your own numbers, grade an answer.
@@ -26,18 +28,18 @@ def exercise(**options: Any) -> None:
     \b
     Examples:
       ridgeline exercise
-      ridgeline exercise 3 --explain
+      ridgeline exercise 3 --explain --plot roofline.svg
       ridgeline exercise 2 --set D=8192 --set F=28672 --on H100
       ridgeline exercise 3 --answer 241.4
       ridgeline exercise 3 --part batch_small --answer 483
       ridgeline exercise units --part t_math --answer 1.1ms
     """
     from ridgeline.questions.exercise import exercise as ask
-    from ridgeline.questions.exercise import list_exercises
+    from ridgeline.questions.exercise import exercise_figure, list_exercises
 
     if options["name"] is None:
         extra = [f"--{k.replace('given', 'set').replace('chip', 'on')}"
-                 for k in ("given", "chip", "answer", "part") if options[k]]
+                 for k in ("given", "chip", "answer", "part", "plot") if options[k]]
         if extra:
             raise BadInput(f"{extra[0]} needs the exercise it is for, such as `ridgeline "
                            "exercise 3`")
@@ -47,8 +49,14 @@ def exercise(**options: Any) -> None:
     answer = _number("--answer", options["answer"]) if options["answer"] is not None else None
     if options["part"] and answer is None:
         raise BadInput("--part says which part --answer is to; give both")
+    figure = None
+    if options["plot"]:
+        from ridgeline.report.plot import check_ending
+
+        check_ending(options["plot"])
+        figure = exercise_figure(options["name"], given=given, chip=options["chip"])
     show(ask(options["name"], given=given, chip=options["chip"], answer=answer,
-             part=options["part"]), options)
+             part=options["part"]), options, (lambda: figure) if figure else None)
 
 
 def _letter(text: str) -> tuple[str, float]:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from ridgeline.errors import BadInput
 from ridgeline.explain.exercises import Solution, Solved, grade, question, questions, solve
-from ridgeline.quantity import Quantity
+from ridgeline.explain.expressions import evaluate
+from ridgeline.quantity import Quantity, format_si
 from ridgeline.questions.answer import Answer, Table, Value
 
-__all__ = ["exercise", "list_exercises"]
+if TYPE_CHECKING:
+    from ridgeline.report.figure import Figure, Line
+
+__all__ = ["exercise", "exercise_figure", "list_exercises"]
+
+# Batch up to which is drawn what is never compute-bound.
+_WIDEST = 4096.0
 
 
 def list_exercises() -> Answer:
@@ -72,6 +81,55 @@ def exercise(name: str, *, given: Mapping[str, float] | None = None, chip: str |
     return Answer("exercise", {"exercise": asked.id, "given": dict(solution.given),
                                "answer": answer, "part": part},
                   quantities, tuple(tables), (), derivation)
+
+
+def exercise_figure(name: str, *, given: Mapping[str, float] | None = None,
+                    chip: str | None = None) -> Figure:
+    """Attainable rate against the batch for every layer an exercise asks the batch of.
+
+    Args:
+        name, given, chip: as for `exercise`.
+
+    Raises:
+        BadInput: the exercise asks no batch; or as `exercise`.
+
+    >>> figure = exercise_figure("3")
+    >>> [next(round(b, 1) for b, rate in zip(line.x, line.y) if rate > 196.99e12)
+    ...  for line in figure.series[1:]]
+    [136.1, 226.3]
+    """
+    from ridgeline.report.figure import Axis, Figure, Line
+
+    asked = question(name)
+    solution = solve(asked, {**_of_chip(name, chip), **(given or {})})
+    parts = [s for s in solution.parts if s.part.formula == "critical_batch_exact"]
+    if not parts:
+        raise BadInput(f"exercise {asked.id} asks no batch; there is nothing to draw")
+    numbers = solution.given
+    ends = [s.value for s in parts if math.isfinite(s.value)]
+    widest = 4 * max(ends, default=_WIDEST)
+    curves = [_curve(solved, numbers, widest) for solved in parts]
+    peak = numbers["C"]
+    roof = Line([1.0, widest], [peak, peak], name=f"peak {format_si(peak, 'FLOP/s')}", dash=True,
+                color="#333333")
+    return Figure(f"Exercise {asked.id}: {asked.title}", Axis("Batch", "1", log=True),
+                  Axis("Attainable rate", "FLOP/s", log=True), (roof, *curves))
+
+
+def _curve(solved: Solved, numbers: Mapping[str, float], widest: float) -> Line:
+    """Rate of one layer from batch 1 on, its turning point among the points."""
+    from ridgeline.report.figure import Line
+    from ridgeline.timing.bounds import attainable_flops_per_s
+    from ridgeline.work.matmul_roofline import matmul_intensity
+
+    layer = {k: float(evaluate(v, numbers)) for k, v in solved.part.args.items() if k != "ridge"}
+    points = [2.0 ** (i / 8) for i in range(int(8 * math.log2(widest)) + 1)]
+    batches = sorted({*points, *([solved.value] if math.isfinite(solved.value) else [])})
+    rates = [float(attainable_flops_per_s(
+        intensity=matmul_intensity(batch_size=b, **layer), peak_flops_per_s=numbers["C"],
+        memory_bandwidth=numbers["W"])) for b in batches]
+    turns = f"turns at {solved.value:,.1f}" if math.isfinite(solved.value) else "never turns"
+    return Line(batches, rates, name=f"{layer['d_in']:g} x {layer['d_out']:g}: {turns}")
 
 
 def _of_chip(name: str, chip: str | None) -> dict[str, float]:

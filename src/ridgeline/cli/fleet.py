@@ -51,6 +51,7 @@ def fleet(**options: Any) -> None:
     """
     import os
 
+    from ridgeline.cli.progress import shown
     from ridgeline.quantity import parse_number, parse_quantity
     from ridgeline.questions.fleet import FleetAsk, fleet_figure
     from ridgeline.questions.fleet import fleet as ask
@@ -79,7 +80,9 @@ def fleet(**options: Any) -> None:
         share(options["active_share"], "active share"), share(options["train_mfu"], "train MFU"),
         usd(options["usd_per_hour"], "usd per hour"), options["until"],
         spending_growth=optional("growth", parse_number), seed=options["seed"])
-    show(ask(asked), options, lambda: fleet_figure(asked))
+    with shown("fleet", quiet=options["as_json"]) as progress:
+        answer = ask(asked, progress=progress)
+    show(answer, options, lambda: fleet_figure(asked))
 
 
 def _whole(text: str, name: str) -> int:

@@ -437,7 +437,7 @@ def demand_figure(ask: DemandAsk) -> Figure:
     if not rates:
         raise Infeasible("no promised rate near this one can be kept")
     now = min(range(len(rates)), key=lambda i: abs(rates[i] - ask.token_rate))
-    return Figure("Users against speed", Axis("tokens/s of a user", "token/s", log=True),
+    return Figure("Users against speed", Axis("speed of a user", "token/s", log=True),
                   Axis("users served", log=True),
                   (Line(rates, users), Scatter([rates[now]], [users[now]], "asked", size=9)),
                   subtitle=f"{ask.scenario.model} on {ask.scenario.machine}")

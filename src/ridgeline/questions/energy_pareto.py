@@ -118,5 +118,8 @@ def pareto_figure(systems: tuple[System, ...]) -> Figure:
                      hover=[s.name for s in systems])
     line = Line([s.watts for s in kept], [s.accuracy for s in kept], "frontier")
     names = tuple(Text(s.watts, s.accuracy, s.name) for s in kept)
-    return Figure("Accuracy for watts", Axis("power", "W", log=True), Axis("exact match"),
+    watts = [s.watts for s in systems]
+    return Figure("Accuracy for watts",
+                  Axis("power", "W", log=True, low=min(watts) / 1.3, high=max(watts) * 1.6),
+                  Axis("exact match"),
                   (points, line, *names))

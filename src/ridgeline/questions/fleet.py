@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -22,6 +22,8 @@ from ridgeline.questions.fleet_pools import Load, Sizes, Yield, model_sizes, poo
 from ridgeline.report.figure import Figure
 from ridgeline.timing.textbook import forward_pass_ceiling
 from ridgeline.training.trends import yearly_rate
+
+Progress = Callable[[int, int, str], None]
 
 __all__ = ["FleetAsk", "fleet", "fleet_figure"]
 
@@ -97,8 +99,12 @@ class _Found:
                    for y, rent in zip(self.yields, self.rents, strict=True))
 
 
-def fleet(ask: FleetAsk) -> Answer:
+def fleet(ask: FleetAsk, *, progress: Progress | None = None) -> Answer:
     """Forward passes per second of a fleet with ceiling, floor and estimate, and what follows.
+
+    Args:
+        ask: the fleet, the model and the load.
+        progress: told (done, of how many, what is next) as pools are worked out.
 
     Returns:
         an Answer with `passes_per_s` in the load's mix, `decode_passes_per_s`,
@@ -110,9 +116,10 @@ def fleet(ask: FleetAsk) -> Answer:
         BadInput: an unreadable fleet, an unknown name, or numbers out of range.
         Infeasible: the model fits on no replica of a pool's chips.
     """
-    found = _look(ask)
+    found = _look(ask, progress)
     return Answer("fleet", _asked(found), _quantities(found),
-                  tuple(t for t in (_pool_table(found), chip_table(found), _what_if(found),
+                  tuple(t for t in (_pool_table(found), chip_table(found),
+                                    _what_if(found, progress),
                                     forecast_table(ask.until, ask.since or _year(ask), found.mixed,
                                                    _cost(found), ask.spending_growth, ask.seed))
                         if t.rows), _notes(found), _derivation(found))
@@ -124,11 +131,15 @@ def fleet_figure(ask: FleetAsk) -> Figure:
                            ask.spending_growth, ask.seed)
 
 
-def _look(ask: FleetAsk) -> _Found:
+def _look(ask: FleetAsk, progress: Progress | None = None) -> _Found:
     sizes = model_sizes(ask.model)
     pools = parse_fleet(ask.fleet)
-    yields = tuple(pool_yield(pool, sizes, ask.load) for pool in pools)
-    return _Found(ask, sizes, yields, tuple(_rent(ask, pool) for pool in pools))
+    yields = []
+    for done, pool in enumerate(pools):
+        if progress is not None:
+            progress(done, len(pools), f"{pool.count:,} x {pool.chip.name}")
+        yields.append(pool_yield(pool, sizes, ask.load))
+    return _Found(ask, sizes, tuple(yields), tuple(_rent(ask, pool) for pool in pools))
 
 
 def _year(ask: FleetAsk) -> int:
@@ -245,12 +256,15 @@ def chip_table(found: _Found) -> Table:
                     title="Chips: forward passes a second of each, price of decoding, growth")
 
 
-def _what_if(found: _Found) -> Table:
+def _what_if(found: _Found, progress: Progress | None = None) -> Table:
     """The mix again with one thing changed."""
     ask = found.ask
+    changes = tuple(_changes(ask.load, found.sizes))
     now = found.mixed
     rows: list[list[Cell]] = [["as asked", now, 1.0]]
-    for name, load, sizes in _changes(ask.load, found.sizes):
+    for done, (name, load, sizes) in enumerate(changes):
+        if progress is not None:
+            progress(done, len(changes), name)
         try:
             then = sum(pool_yield(y.pool, sizes, load).tokens(load) for y in found.yields)
         except RidgelineError:

@@ -185,7 +185,7 @@ def price_figure(found: Priced) -> Figure:
     contexts, _, costs = step_of(found)
     label = Text(1 / found.decode_s, found.output, f"batch {found.batch:g}")
     name = f"{found.resolved.architecture.name} on {found.resolved.scenario.machine}"
-    return Figure("Price of speed", Axis("tokens/s of a user", "token/s", log=True),
+    return Figure("Price of speed", Axis("speed of a user", "token/s", log=True),
                   Axis("output", "USD/Mtok", log=True), (*series, point, label),
                   subtitle=f"{name}; full batch at {contexts[0]:,.0f} tokens: "
                            f"{costs[0]:.3g} USD/Mtok")

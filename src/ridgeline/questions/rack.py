@@ -148,17 +148,17 @@ def limits_of(entry: RackEntry) -> tuple[Limit, ...]:
     plain = [
         ("power", "W", entry.power_limit, entry.watts_per_chip, 0.0, entry.power_source),
         ("cooling", "W", entry.cooling_limit, entry.watts_per_chip, 0.0, entry.cooling_source),
-        ("weight on the floor", "kg", entry.floor_limit, entry.mass_per_chip, entry.mass_fixed,
+        ("floor weight", "kg", entry.floor_limit, entry.mass_per_chip, entry.mass_fixed,
          entry.mass_source),
         ("switch ports", "ports", entry.switch_ports, entry.links_per_chip, 0.0,
          entry.switch_source),
         ("backplane slots", "slots", entry.slots, 1 / entry.chips_per_tray, 0.0, entry.source),
-        ("cables through the bend", "wires", max(0.0, room), wires, 0.0, entry.wire_source),
+        ("cable bends", "wires", max(0.0, room), wires, 0.0, entry.wire_source),
     ]
     found = [Limit(name, unit, limit, per, fixed, max(0.0, float(domain_limits.chips_within(
         limit=limit, per_chip=per, fixed_use=fixed))), source)
         for name, unit, limit, per, fixed, source in plain]
-    return (*found, Limit("reach of copper", "m", entry.reach, per_metre, entry.spare_length,
+    return (*found, Limit("copper reach", "m", entry.reach, per_metre, entry.spare_length,
                           max(0.0, near), entry.reach_source))
 
 

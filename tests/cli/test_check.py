@@ -92,7 +92,7 @@ def test_wrong_input_of_exercises_is_one_line(arguments, words):
 def test_exercises_are_drawn(tmp_path):
     picture = tmp_path / "three.svg"
     assert "wrote" in run(exercise, "3", "--plot", str(picture))
-    assert "turns at 136.1" in picture.read_text("utf-8")
+    assert "B*=136.1" in picture.read_text("utf-8")
     with pytest.raises(BadInput, match="nothing to draw"):
         run(exercise, "wall", "--plot", str(picture))
     with pytest.raises(BadInput, match="the name must end in"):

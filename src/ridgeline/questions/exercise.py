@@ -128,8 +128,8 @@ def _curve(solved: Solved, numbers: Mapping[str, float], widest: float) -> Line:
     rates = [float(attainable_flops_per_s(
         intensity=matmul_intensity(batch_size=b, **layer), peak_flops_per_s=numbers["C"],
         memory_bandwidth=numbers["W"])) for b in batches]
-    turns = f"turns at {solved.value:,.1f}" if math.isfinite(solved.value) else "never turns"
-    return Line(batches, rates, name=f"{layer['d_in']:g} x {layer['d_out']:g}: {turns}")
+    turns = f"B*={solved.value:,.1f}" if math.isfinite(solved.value) else "never"
+    return Line(batches, rates, name=f"{layer['d_in']:g}x{layer['d_out']:g}: {turns}")
 
 
 def _of_chip(name: str, chip: str | None) -> dict[str, float]:

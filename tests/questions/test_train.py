@@ -72,6 +72,15 @@ def test_impossible_layouts_are_refused(layout: Layout, says: str) -> None:
         train(TrainAsk("Llama-3.1-70B", "64xH100-SXM", 1e11, 8192, 2e6, layout))
 
 
+def test_the_layout_offered_is_near_and_works() -> None:
+    ask = TrainAsk("Llama-3.1-8B", "64xH100-SXM", 1e11, 4096, 4e6, Layout(dp=3))
+    with pytest.raises(BadInput, match="Nearest valid: tp 1, pp 1, dp 64, cp 1"):
+        train(ask)
+    assert train(laid(ask, dp=64, recompute="full"))["fits"] is True
+    with pytest.raises(BadInput, match=r"Nearest valid: tp [24], pp 1, dp (16|32)"):
+        train(laid(ask, tp=3, dp=0))
+
+
 def test_adapters_train_little_and_keep_no_gradients_of_the_rest() -> None:
     full, lora = train(SMALL), train(dataclasses.replace(SMALL, adapter_rank=16))
     packed = train(dataclasses.replace(SMALL, adapter_rank=16, frozen="nf4"))
@@ -178,7 +187,8 @@ def test_fields_are_read_by_name() -> None:
 @pytest.mark.parametrize("fields", [
     {"tokens": -1}, {"tokens": "nan"}, {"tokens": "many"}, {"seq": 0}, {"seq": 0.5},
     {"batch_tokens": 0}, {"batch_tokens": 100}, {"pue": 0}, {"restart": -1}, {"chip_mtbf": 0},
-    {"adapter_rank": 0}, {"frozen": "nf4"}, {"frozen": "nf5", "adapter_rank": 4},
+    {"adapter_rank": 0}, {"adapter_rank": 1e6}, {"frozen": "nf4"},
+    {"frozen": "nf5", "adapter_rank": 4},
     {"optimizer": "adam"}, {"precision": "fp6"}, {"model": "nobody"}, {"machine": "8xH1OO"},
     {"storage_bandwidth": 1.0}, {"tp": 1.5}, {"usd_per_chip_hour": -2},
 ])

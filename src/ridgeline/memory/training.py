@@ -64,7 +64,8 @@ def get_optimizer(name: str) -> Optimizer:
     try:
         return OPTIMIZERS[name]
     except KeyError:
-        raise UnknownName.among("optimizer", name, OPTIMIZERS) from None
+        raise UnknownName.among("optimizer", name, OPTIMIZERS,
+                                "There are: " + ", ".join(OPTIMIZERS)) from None
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,9 @@ def _expert_rules(architecture: Architecture, layout: Layout) -> list[str]:
     return out
 
 
+_WEIGHTS = {"tp": 1.0, "pp": 1.0, "dp": 0.5, "cp": 1.0, "ep": 1.0, "vp": 1.0, "micro_batch": 1.0}
+
+
 def nearest_valid(architecture: Architecture, layout: Layout, batch: Batch, n_chips: int
                   ) -> Layout | None:
     """The valid layout that differs least: fewest factors of two away, smaller model first."""
@@ -121,8 +124,9 @@ def nearest_valid(architecture: Architecture, layout: Layout, batch: Batch, n_ch
     for candidate in _around(architecture, layout, n_chips):
         if broken_rules(architecture, candidate, batch, n_chips):
             continue
-        away = sum(abs(_log2(getattr(candidate, n)) - _log2(getattr(layout, n)))
-                   for n in ("tp", "pp", "cp", "ep", "vp", "micro_batch"))
+        # Replicas fill what the other degrees leave, so they weigh less.
+        away = sum(weight * abs(_log2(getattr(candidate, n)) - _log2(getattr(layout, n)))
+                   for n, weight in _WEIGHTS.items())
         if away < least:
             best, least = candidate, away
     return best
@@ -152,8 +156,13 @@ def _log2(value: int) -> float:
     return log2(value)
 
 
-def check_layout(architecture: Architecture, layout: Layout, batch: Batch, n_chips: int) -> None:
+def check_layout(architecture: Architecture, layout: Layout, batch: Batch, n_chips: int,
+                 nearby: Batch | None = None) -> None:
     """Refuse an impossible layout with the nearest valid one.
+
+    Args:
+        architecture, layout, batch, n_chips: what is asked.
+        nearby: batch of the layout offered, where it may be rounded.
 
     Raises:
         BadInput: which rules it breaks, and what to ask for instead.
@@ -161,7 +170,7 @@ def check_layout(architecture: Architecture, layout: Layout, batch: Batch, n_chi
     broken = broken_rules(architecture, layout, batch, n_chips)
     if not broken:
         return
-    close = nearest_valid(architecture, layout, batch, n_chips)
+    close = nearest_valid(architecture, layout, nearby or batch, n_chips)
     hint = "" if close is None else (
         f". Nearest valid: tp {close.tp}, pp {close.pp}, dp {close.dp}, cp {close.cp}, "
         f"ep {close.ep}, vp {close.vp}, micro-batch {close.micro_batch}")

@@ -60,7 +60,8 @@ def precision_formats(precision: str, chip: Chip) -> Formats:
     from ridgeline.errors import BadInput, UnknownName
 
     if precision not in PRECISIONS:
-        raise UnknownName.among("training precision", precision, PRECISIONS)
+        raise UnknownName.among("training precision", precision, PRECISIONS,
+                                "There are: " + ", ".join(PRECISIONS))
     wide = "bf16" if "bf16" in chip.peaks else "fp16" if "fp16" in chip.peaks else "fp32"
     narrow, size = {"fp8": ("fp8", 1.0), "mxfp8": ("fp8", 1.0), "nvfp4": ("fp4", 0.5625)}.get(
         precision, (wide, 2.0))

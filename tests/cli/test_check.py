@@ -59,7 +59,9 @@ def test_tables_are_graded_and_written(tmp_path):
     (("Llama-3.1-8B", "--tpot", "3ms"), "needs a machine"),
     (("Llama-3.1-8B", "--on", "H100", "--tpot", "3 GB"), "--tpot"),
     (("Llama-3.1-8B", "--on", "H100", "--tpot", "-3ms"), "positive and finite"),
-    (("--audited", "--on", "H100"), "--on says nothing"), (("--json",), "nothing to check")])
+    (("--audited", "--on", "H100"), "--on says nothing"),
+    ((CLAIM, "--out", "x.csv"), "--out goes with a table of claims only"),
+    ((CLAIM, "--interval", "3s"), "--interval goes with --metrics only"), (("--json",), "nothing to check")])
 def test_wrong_input_is_one_line(arguments, words):
     with pytest.raises(BadInput, match=words):
         CliRunner().invoke(check, list(arguments), catch_exceptions=False)
@@ -87,6 +89,38 @@ def test_exercises_are_listed_worked_and_graded():
 def test_wrong_input_of_exercises_is_one_line(arguments, words):
     with pytest.raises(BadInput, match=words):
         CliRunner().invoke(exercise, list(arguments), catch_exceptions=False)
+
+
+def test_a_server_is_read_twice_for_its_rates():
+    import http.server
+    import threading
+
+    counts = iter(range(1000, 100000, 1000))
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = (f"vllm:num_requests_running 5\nvllm:num_requests_waiting 0\n"
+                    f"vllm:generation_tokens_total {next(counts)}\n").encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        address = f"http://127.0.0.1:{server.server_port}"
+        found = json.loads(run(check, "--metrics", address, "--interval", "0.2s", "--json"))
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert 0 < found["answer"]["output_tokens_per_s"]["value"] <= 1000 / 0.2
+    assert found["answer"]["requests_running"]["value"] == 5
 
 
 def test_exercises_are_drawn(tmp_path):

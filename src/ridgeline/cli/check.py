@@ -78,11 +78,16 @@ def check(**options: Any) -> None:
         raise BadInput(f"check takes one thing at a time, not {' and '.join(chosen)}" if chosen
                        else "nothing to check; give a claim, a file of claims, --metrics or "
                        "--audited")
+    table = options["audited"] or (chosen == ["a claim"] and _is_table(what))
+    for flag, fits, of in (("markdown", table, "a table of claims"), ("out", table,
+                           "a table of claims"), ("interval", options["metrics"], "--metrics")):
+        if options[flag] and not fits:
+            raise BadInput(f"--{flag} goes with {of} only")
     if options["metrics"]:
         answer = _server(options)
     elif measured:
         answer = _measurement(options, measured)
-    elif options["audited"] or _is_table(what):
+    elif table:
         answer = _table(options)
     else:
         answer = _claim(options)

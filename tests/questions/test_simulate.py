@@ -137,6 +137,15 @@ def test_swapping_spares_prompts_from_being_read_again():
     assert plain.value("preemptions") > 0 and swapped.value("swapped") > 0
 
 
+def test_the_plan_is_what_is_simulated():
+    answer = ask({"machine": "4xH100-SXM", "concurrency": 16}, plan=True, requests=64)
+    assert answer.notes[0].startswith("Planned: ")
+    machine = answer.notes[0].split()[1].rstrip(",")
+    assert answer.scenario["machine"] == machine
+    with pytest.raises(Infeasible, match="TPOT"):
+        ask({"machine": "4xH100-SXM"}, rate=1.0, plan=True, tpot=1e-6)
+
+
 def test_a_client_mix_is_drawn_anew_for_each_seed(tmp_path):
     (tmp_path / "m_rates.csv").write_text(
         "client,start_s,rate_per_s,cv,pattern,param1,param2\n1,0,2.0,1.0,Gamma,1.0,0.5\n")

@@ -74,6 +74,9 @@ def load_options(command: Command) -> Command:
                            help="Sort a trace that is not in order of arrival.")(command)
     command = click.option("--prefix-cache", "prefix_cache", is_flag=True,
                            help="Find prefixes again by a trace's block hashes.")(command)
+    command = click.option("--plan", "plan", is_flag=True,
+                           help="Use the cheapest deployment on the machine that `plan` finds.")(
+                               command)
     command = click.option("--skip-bad", "skip_bad", is_flag=True,
                            help="Leave malformed rows of a trace out.")(command)
     for flag, field, metavar, _, text in reversed(_LOAD):
@@ -90,7 +93,7 @@ def read_load(options: dict[str, Any]) -> Asked:
     from ridgeline.questions.simulate import Asked
 
     given: dict[str, Any] = {name: options.pop(name)
-                             for name in ("skip_bad", "sort", "prefix_cache")}
+                             for name in ("skip_bad", "sort", "prefix_cache", "plan")}
     for flag, field, _, kind, _ in _LOAD:
         text = options.pop(field)
         if text is not None:

@@ -76,6 +76,8 @@ def _check(asked: Asked, find: str) -> None:
         raise BadInput("the number of replicas is what is looked for; leave --replicas out")
     if find == "replicas" and asked.rate is None and asked.trace is None:
         raise BadInput("looking for replicas needs a load: --rate or --trace")
+    if asked.plan:
+        raise BadInput("capacity asks about one deployment; leave --plan out")
     if asked.autoscale is not None:
         raise BadInput("capacity looks for a fixed fleet; leave --autoscale out")
     if find == "replicas" and asked.pools is not None:

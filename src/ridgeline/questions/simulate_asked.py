@@ -50,6 +50,7 @@ class Asked:
         cold_start: time a replica takes from start to serving [s].
         scale_every: time between decisions to scale [s].
         scale_patience: for how long fewer replicas must be wanted before one is dropped [s].
+        plan: use the cheapest deployment on the machine that `plan` finds for load and targets.
     """
 
     trace: str | None = None
@@ -86,6 +87,7 @@ class Asked:
     cold_start: float = 60.0
     scale_every: float = 10.0
     scale_patience: float = 60.0
+    plan: bool = False
 
     def __post_init__(self) -> None:
         if self.trace is not None and self.rate is not None:

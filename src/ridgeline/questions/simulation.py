@@ -13,6 +13,7 @@ from ridgeline.errors import BadInput, Infeasible
 from ridgeline.questions.performance import deployed_of
 from ridgeline.questions.resolve import Resolved, resolve
 from ridgeline.questions.simulate_asked import Asked
+from ridgeline.questions.simulate_plan import planned_scenario
 from ridgeline.questions.simulate_rules import fleet_of, scheduler_of
 from ridgeline.scenario import Scenario
 
@@ -180,6 +181,9 @@ def prepare(scenario: Scenario, asked: Asked) -> Setup:
     from ridgeline.serving.step_factors import StepFactors
 
     requests, notes = _requests(scenario, asked, asked.seed)
+    if asked.plan:
+        scenario, said = planned_scenario(scenario, asked)
+        notes.append(said)
     longest = int((requests.prompt + requests.output).max())
     given = scenario.workload.context
     resolved = resolve(scenario.replace(context=max(longest, given or 0)))

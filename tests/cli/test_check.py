@@ -61,7 +61,8 @@ def test_tables_are_graded_and_written(tmp_path):
     (("Llama-3.1-8B", "--on", "H100", "--tpot", "-3ms"), "positive and finite"),
     (("--audited", "--on", "H100"), "--on says nothing"),
     ((CLAIM, "--out", "x.csv"), "--out goes with a table of claims only"),
-    ((CLAIM, "--interval", "3s"), "--interval goes with --metrics only"), (("--json",), "nothing to check")])
+    ((CLAIM, "--interval", "3s"), "--interval goes with --metrics only"),
+    (("--json",), "nothing to check")])
 def test_wrong_input_is_one_line(arguments, words):
     with pytest.raises(BadInput, match=words):
         CliRunner().invoke(check, list(arguments), catch_exceptions=False)

@@ -69,7 +69,7 @@ FRAMEWORKS = {
                          logit_bytes=6.0),
     "autoawq_cpu": Framework(0.0, (0.91, 1.1), "AutoAWQ README, Xeon rows", weight_copies=2.6),
     "llamacpp": Framework(0.55 * GIB, (0.975, 1.065), "llama.cpp sweeps on Strix Halo"),
-    "megatron_deepspeed": Framework(10.0 * GIB, (0.9, 1.08), "BLOOM chronicles (prequel)",
+    "megatron_deepspeed": Framework(10.0 * GIB, (0.87, 1.06), "BLOOM chronicles (prequel)",
                                     shard_bytes=8.0, logit_bytes=8.0, activation_copies=2.0),
     "deepspeed_peft": Framework(3.7 * GIB, (0.98, 1.15), "Qwen fine-tuning profile",
                                 logit_bytes=8.0),

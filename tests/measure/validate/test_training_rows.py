@@ -37,8 +37,27 @@ def test_sharded_and_adapter_runs() -> None:
     assert framework_of("torchtitan") == "torchtitan" and framework_of("else") == ""
 
 
+def test_packed_weights_and_host_optimizers() -> None:
+    packed = case_of({**ROW, "framework": "DeepSpeed/PEFT", "task": "Q-LoRA"})
+    assert packed.packed_bytes == pytest.approx(0.52) and packed.backward == 1.0
+    assert packed.trained is not None and packed.trained < 0.02 * 70e9
+    host = case_of({**ROW, "framework": "DeepSpeed ZeRO-3 + CPU AdamW offload", "pp": 1.0,
+                    "dp": 16.0, "fsdp": "ZeRO-3"})
+    assert host.offload and host.layout.zero == 3
+    assert case_of({**ROW, "notes": "AsyncTP"}).async_tp is True
+
+
+def test_a_tuned_run_that_states_no_micro_batch_keeps_its_bubble_small() -> None:
+    row = {**ROW, "framework": "Megatron-LM", "micro_batch_seqs": None, "vpp": None,
+           "model": "GPT 39.1B", "hidden": 8192.0, "layers": 48.0, "heads": 64.0,
+           "gpu": "NVIDIA A100 SXM 80GB", "tp": 8.0, "pp": 2.0, "dp": 4.0,
+           "precision": "fp16", "recompute": "full"}
+    for sequences, micro in ((256.0, 4), (160.0, 2), (64.0, 1)):
+        assert case_of({**row, "global_batch_seqs": sequences}).layout.micro_batch == micro
+
+
 @pytest.mark.parametrize("changes", [
-    {"framework": "LitGPT"}, {"task": "Q-LoRA"}, {"n_gpus": None}, {"tp": None,
+    {"framework": "LitGPT"}, {"task": "LoRA (multinode)"}, {"n_gpus": None}, {"tp": None,
                                                                   "micro_batch_seqs": None},
     {"model": "GPT 1B", "hidden": None},
 ])

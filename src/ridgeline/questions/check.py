@@ -120,6 +120,8 @@ def kind_of(claim: TextClaim) -> tuple[str, Check]:
     # (kind, does it apply, check); the first that applies is taken.
     kinds: list[tuple[str, bool, Check]] = [
         ("price of tokens", "usd_per_mtok" in has, prices.check_cost),
+        ("training rate", training and "token_rate" in has,
+         training_claims.check_training_rate),
         ("utilisation", "share" in has and says("mfu", "utili", "of peak", "of the peak")
          and not (training and has & {"seconds", "chip_hours"}), prices.check_utilisation),
         ("active share", "share" in has and claim.model is not None

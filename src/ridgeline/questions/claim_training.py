@@ -7,10 +7,11 @@ from ridgeline.explain.derivation import derive
 from ridgeline.quantity import Quantity, format_si
 from ridgeline.questions.answer import Value
 from ridgeline.questions.claim_facts import compared, said
+from ridgeline.questions.claim_rates import rate_factor
 from ridgeline.questions.claim_subject import Checked, Subject
 from ridgeline.questions.claim_text import TextClaim
 
-__all__ = ["check_flop", "check_ratio", "check_training_time"]
+__all__ = ["check_flop", "check_ratio", "check_training_rate", "check_training_time"]
 
 # Published dense runs reach 30-57 % of the peak.
 _BEST_TRAINING, _POOR_TRAINING = 0.60, 0.05
@@ -74,6 +75,35 @@ def check_training_time(claim: TextClaim, subject: Subject) -> Checked:
         sentence = f"{checked.sentence}; " + sentence.split(": ", 1)[1]
     return Checked(verdict, sentence, quantities, derivation=(
         derive(training_flop, {"n_params": subject.active_params, "tokens": tokens}),))
+
+
+def check_training_rate(claim: TextClaim, subject: Subject) -> Checked:
+    """Tokens a second in training: the MFU they imply, attention counted when the length is known.
+
+    6 for each active parameter and token; for a known model with a context, the exact count.
+    """
+    from ridgeline.timing.textbook import model_flops_utilisation
+    from ridgeline.training.work import flop_per_token
+
+    rate, chip = (claim.value("token_rate") or 0.0) * rate_factor(claim, subject), subject.hardware
+    compute = subject.compute(subject.format or "bf16")
+    context = claim.value("context")
+    per_token = 6.0 * subject.active_params
+    if context and subject.architecture is not None:
+        per_token = flop_per_token(subject.architecture, int(context))
+    inputs = {"throughput": rate, "flop_per_token": per_token, "n_chips": float(subject.n_chips),
+              "peak_flops_per_s": chip.peak(compute)}
+    mfu = float(model_flops_utilisation(**inputs))
+    derivation = (derive(model_flops_utilisation, inputs),)
+    if (stated := claim.value("share")) is not None and mfu <= 1:
+        return compared("MFU", stated, mfu, "share", topic="training", derivation=derivation)
+    verdict = "impossible" if mfu > 1.005 else "implausible" if mfu > _BEST_TRAINING else "possible"
+    return Checked(verdict, f"{verdict}: training {subject.label} at {rate:,.0f} token/s is an MFU "
+                   f"of {100 * mfu:.3g} % of the {compute} peak of {subject.machine}; good runs "
+                   "reach 30-55 %",
+                   {"implied_mfu": Quantity.exact(mfu, "1"),
+                    "limit_tokens_per_s": Quantity.exact(rate / mfu, "token/s"),
+                    "share_of_limit": Quantity.exact(mfu, "1")}, derivation=derivation)
 
 
 def _chip_seconds(claim: TextClaim, subject: Subject) -> tuple[float, str]:

@@ -58,6 +58,19 @@ def test_a_measured_power_replaces_the_board() -> None:
     assert metered.value(bottom) == pytest.approx(plain.value(bottom))
 
 
+def test_a_claimed_energy_is_read_back_as_its_rate() -> None:
+    forward = energy(ask(ideal=True))
+    name = "joules_per_output_token"
+    back = energy(ask(ideal=True, claimed_joules=forward.value(name)))
+    found = joules(ask(ideal=True))
+    assert found.decode is not None
+    rate = found.decode.tokens / found.decode.seconds
+    assert back.value("claimed_tokens_per_s") == pytest.approx(rate)
+    assert back["claimed_is_possible"] is True
+    least = forward.value("joules_per_output_token_bottom_up")
+    assert energy(ask(ideal=True, claimed_joules=least / 2))["claimed_is_possible"] is False
+
+
 def test_larger_batches_share_the_weights() -> None:
     each = [energy(ask(concurrency=n)).value("joules_per_output_token_bottom_up")
             for n in (1, 16, 256)]

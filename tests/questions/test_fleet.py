@@ -47,6 +47,23 @@ def test_given_utilisations_are_used_and_read_back() -> None:
     assert what["10x the active parameters"] == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize("mfu", [0.01, 0.15, 0.9])
+def test_a_measured_rate_is_read_back_as_its_utilisation(mfu: float) -> None:
+    forward = fleet(FleetAsk("100xH100-SXM,50xB200-SXM", "280B", Load(decode_mfu=mfu)))
+    back = fleet(FleetAsk("100xH100-SXM,50xB200-SXM", "280B",
+                          measured=forward.value("decode_passes_per_s")))
+    assert back.value("measured_mfu") == pytest.approx(mfu)
+    assert back["measured_is_possible"] is True
+
+
+def test_a_rate_above_the_ceiling_is_impossible() -> None:
+    # 56.7 passes a second on an A100 are a tenth of its ceiling; 600 are beyond it.
+    seen, claimed = (fleet(FleetAsk("128xA100-SXM-80GB", "280B", measured=128 * rate))
+                     for rate in (56.7, 600.0))
+    assert seen.value("measured_mfu") == pytest.approx(0.102, rel=0.005)
+    assert claimed["measured_is_possible"] is False
+
+
 def test_fp8_doubles_where_the_chip_has_it() -> None:
     answer = fleet(FleetAsk("10xH100-SXM", "280B", Load(decode_mfu=0.15)))
     what = {row[0]: row[2] for row in rows(answer, "what_if")}

@@ -17,6 +17,7 @@ _NUMBERS = [
     ("--memory-pj", "memory_pj_per_bit", "PJ", "Energy of a bit from memory."),
     ("--link-pj", "link_pj_per_bit", "PJ", "Energy of a bit over a link."),
     ("--pj-per-flop", "pj_per_flop", "PJ", "Energy of an operation."),
+    ("--joules-per-token", "claimed_joules", "J", "Read a claimed energy back as a rate."),
     ("--run-tokens", "run_tokens", "N", "Output tokens of a run. [default: 1B]"),
 ]
 

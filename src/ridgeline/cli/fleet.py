@@ -27,6 +27,7 @@ from ridgeline.cli.price_options import share, usd
 @click.option("--active-share", default="0.1", show_default=True, metavar="SHARE",
               help="Share of the time in which a user is answered.")
 @click.option("--usd-per-hour", metavar="USD", help="Rent of a chip. [default: the catalog's]")
+@click.option("--measured", metavar="N", help="Forward passes per second seen: read back.")
 @click.option("--until", default=2030, show_default=True, type=int, metavar="YEAR")
 @click.option("--growth", metavar="X", help="Yearly growth of the budget. [default: training's]")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
@@ -46,6 +47,7 @@ def fleet(**options: Any) -> None:
     Examples:
       ridgeline fleet 100000xH100,20000xB200 Llama-3.1-70B
       ridgeline fleet 100000xH100 1831B/280B --decode-mfu 0.15 --train-mfu 0.33
+      ridgeline fleet 128xA100-SXM-80GB 280B --measured 7258
       ridgeline fleet 1xA100-SXM,1xH100,1xH200,1xB200 280B --ideal
       ridgeline fleet ours.toml DeepSeek-V3 --prompt 4000 --output 500 --tpot 30ms --plot to2030.svg
     """
@@ -78,8 +80,8 @@ def fleet(**options: Any) -> None:
     asked = FleetAsk(
         options["fleet"], options["model"], load, parse_number(options["token_rate"]),
         share(options["active_share"], "active share"), share(options["train_mfu"], "train MFU"),
-        usd(options["usd_per_hour"], "usd per hour"), options["until"],
-        spending_growth=optional("growth", parse_number), seed=options["seed"])
+        usd(options["usd_per_hour"], "usd per hour"), optional("measured", parse_number),
+        options["until"], spending_growth=optional("growth", parse_number), seed=options["seed"])
     with shown("fleet", quiet=options["as_json"]) as progress:
         answer = ask(asked, progress=progress)
     show(answer, options, lambda: fleet_figure(asked))

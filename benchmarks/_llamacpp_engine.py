@@ -1,6 +1,6 @@
 """Predict llama.cpp on this machine from two reference models, run others, record both.
 
-    python -m benchmarks._llamacpp_engine [RECORD.json]
+    python -m benchmarks._llamacpp_engine [RECORD.json [streams] [server]]
 
 For every quantisation the step times are fitted to two small models and then predict larger and
 smaller ones they were not fitted to; the server is loaded with 1 to 8 requests in flight through
@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks._vllm_engine import rounded
 from ridgeline.deployment.operands import Format
 from ridgeline.formats import get_format
 from ridgeline.measure.engine.client import Endpoint
@@ -73,11 +74,12 @@ def server(folder):
         protocol = parse_protocol(f"closed:{flight}")
         plan = planned_requests(protocol, requests=6 * flight, prompt=96, output=48)
         with served_apart(path, slots=flight, context=512) as (url, processor_time):
-            run_load(Endpoint(url, vocabulary=4000), protocol, plan, warmup=flight)
+            endpoint = Endpoint(url, vocabulary=4000, retries=3)
+            run_load(endpoint, protocol, plan, warmup=flight)
             best = None
             for _ in range(2):
                 before = processor_time()
-                outcome = run_load(Endpoint(url, vocabulary=4000), protocol, plan, warmup=0)
+                outcome = run_load(endpoint, protocol, plan, warmup=0)
                 spent = processor_time() - before
                 best = min(spent, best or spent)
         assert all(r.served and r.output_tokens == 48 for r in outcome.records)
@@ -94,14 +96,17 @@ def server(folder):
 
 def main():
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else RECORD
+    parts = sys.argv[2:] or ["streams", "server"]
+    record = json.loads(target.read_text()) if target.exists() else {}
+    record |= {"engine": "llama.cpp (xllamacpp 2026.10), one thread, clock: processor time",
+               "references": [str(s) for s in REFERENCES]}
+    target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        record = {"engine": "llama.cpp (xllamacpp 2026.10), one thread, clock: processor time",
-                  "references": [str(s) for s in REFERENCES],
-                  "streams": [row for quant in FORMATS for row in streams(folder, quant)],
-                  "server": server(folder)}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(record, indent=1) + "\n")
+        for part in parts:
+            record[part] = (server(folder) if part == "server" else
+                            [row for quant in FORMATS for row in streams(folder, quant)])
+            target.write_text(json.dumps(rounded(record), indent=1) + "\n")
 
 
 if __name__ == "__main__":

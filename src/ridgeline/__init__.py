@@ -17,6 +17,8 @@ from ridgeline.api import (
     fit,
     fleet,
     infer_price,
+    measure_engine,
+    measure_machine,
     plan,
     price,
     rack,
@@ -35,5 +37,6 @@ __version__ = "0.1.0"
 
 __all__ = ["BadInput", "Infeasible", "MissingExtra", "RidgelineError", "Scenario", "UnknownName",
            "__version__", "ask", "cache", "capacity", "check", "demand", "draw", "energy",
-           "estimate", "exercise", "fit", "fleet", "infer_price", "plan", "price", "rack",
-           "retrieve", "roofline", "roofline_matmul", "scale", "simulate", "think", "train"]
+           "estimate", "exercise", "fit", "fleet", "infer_price",
+           "measure_engine", "measure_machine", "plan", "price", "rack", "retrieve", "roofline",
+           "roofline_matmul", "scale", "simulate", "think", "train"]

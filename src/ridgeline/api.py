@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ridgeline.errors import BadInput
+from ridgeline.measure.ask import measure_engine, measure_machine
 from ridgeline.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
     from ridgeline.report.figure import Figure
 
 __all__ = ["ask", "cache", "capacity", "check", "demand", "draw", "energy", "estimate", "exercise",
-           "fit", "fleet", "infer_price", "plan", "price", "rack", "retrieve", "roofline",
+           "fit", "fleet", "infer_price",
+           "measure_engine", "measure_machine", "plan", "price", "rack", "retrieve", "roofline",
            "roofline_matmul", "scale", "simulate", "think", "train"]
 
 

@@ -14,8 +14,7 @@ from ridgeline.cli.options import show
 from ridgeline.errors import BadInput
 
 if TYPE_CHECKING:
-    from ridgeline.measure.machine.points import Host, Machine, Point
-    from ridgeline.measure.machine.sweep import Batch
+    from ridgeline.measure.machine.points import Machine, Point
 
 
 @click.command(short_help="What this machine really does.")
@@ -93,50 +92,16 @@ def _beside(options: dict[str, Any]) -> Any:
 
 
 def _measured(options: dict[str, Any]) -> Machine:
+    from ridgeline.measure.machine.here import plan_here
     from ridgeline.measure.machine.sweep import measure_machine
     from ridgeline.quantity import parse_quantity
 
     budget = parse_quantity(options["budget"], "s")
     if options["quick"]:
         budget = min(budget, 0.05)
-    host, batches = _plan(options)
+    host, batches = plan_here(options["device"], options["threads"], quick=options["quick"])
     with _progress(sum(len(b.jobs) for b in batches), options["as_json"]) as say:
         return measure_machine(host, batches, budget=budget, say=say)
-
-
-def _plan(options: dict[str, Any]) -> tuple[Host, list[Batch]]:
-    from ridgeline.measure.machine.host import cpu_host, usable_cores
-    from ridgeline.measure.machine.sweep import plan_cpu, plan_cuda
-
-    if options["device"] == "cuda":
-        from ridgeline.measure.machine.torch_probes import cuda_host, torch_formats
-
-        if options["threads"]:
-            raise BadInput("--threads is of the processor; leave it out with --device cuda")
-        return cuda_host(), plan_cuda(cuda_host(), torch_formats("cuda"), options["quick"])
-    threads = usable_cores() if options["threads"] is None else options["threads"]
-    if not 1 <= threads <= 4096:
-        raise BadInput(f"--threads must be from 1 to 4,096, not {threads}")
-    if threads > usable_cores():
-        raise BadInput(f"--threads {threads} is more than the {usable_cores()} cores this process "
-                       "may use")
-    formats = _torch_formats()
-    import numpy
-
-    software = f"NumPy {numpy.__version__}" + (" and PyTorch" if formats else "")
-    host = cpu_host(software)
-    return host, plan_cpu(host, threads=threads, formats=formats, quick=options["quick"])
-
-
-def _torch_formats() -> list[str]:
-    """16- and 8-bit formats where PyTorch is installed, none where it is not."""
-    import importlib.util
-
-    if importlib.util.find_spec("torch") is None:
-        return []
-    from ridgeline.measure.machine.torch_probes import torch_formats
-
-    return [f for f in torch_formats("cpu") if f != "fp32"]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -130,3 +131,10 @@ def server():
     fake = FakeServer()
     yield fake
     fake.close()
+
+
+@pytest.fixture
+def record():
+    """Reads a record of a real engine from the folder beside the tests."""
+    folder = Path(__file__).parent / "data"
+    return lambda name: json.loads((folder / name).read_text())

@@ -1,0 +1,134 @@
+"""Write docs/local_engines.md from the records of real engines run on one machine.
+
+    python -m benchmarks._local_page [PAGE.md]
+
+The records are made by `make test-engines`; predictions are made anew from them.
+"""
+
+import json
+import statistics
+import sys
+from pathlib import Path
+
+from ridgeline.files import write_atomically
+from ridgeline.measure.engine.replay import read_record, replay
+from ridgeline.measure.engine.torch_steps import torch_rows
+
+DATA = Path("tests/measure/engine/data")
+HEAD = """# Real engines on one machine
+
+Written by `python -m benchmarks._local_page`; do not edit by hand. The records behind it are in
+`tests/measure/engine/data` and made by `make test-engines`. Each number is an error of a
+prediction against a run of a real engine: predicted over measured, less one.
+
+The machine: a virtual machine with two shared cores of an AMD Zen 4 server, one thread used, other
+programs running beside (load 2 to 8). So times are **processor time** of the engine, which other
+programs do not stretch as they do the clock; what they take of caches and memory bandwidth is in
+the numbers. Weights are random: speed does not depend on their values.
+"""
+
+
+def percent(value):
+    return f"{100 * value:+.1f} %"
+
+
+def table(header, rows):
+    line = "| " + " | ".join(header) + " |\n"
+    marks = "| " + " | ".join("--:" if i else "---" for i in range(len(header))) + " |\n"
+    return line + marks + "".join("| " + " | ".join(map(str, r)) + " |\n" for r in rows)
+
+
+def middle(errors):
+    sizes = sorted(abs(e) for e in errors)
+    return f"{100 * statistics.median(sizes):.1f} %", f"{100 * sizes[-1]:.1f} %"
+
+
+def errors_of(rows):
+    return [r["predicted_s"] / r["measured_s"] - 1 for r in rows]
+
+
+def llamacpp(record):
+    rows = record["streams"]
+    text = ["## llama.cpp\n", f"{record['engine']}. Step times are fitted, per format, to two "
+            f"models ({' and '.join(record['references'])}, layers x width) and predict three "
+            "others. Target: generation within 15 % (median), prompts within 25 %.\n"]
+    summary = []
+    for quant in dict.fromkeys(r["format"] for r in rows):
+        mine = [r for r in rows if r["format"] == quant]
+        summary.append((quant, *middle(errors_of([r for r in mine if r["phase"] == "decode"])),
+                        *middle(errors_of([r for r in mine if r["phase"] == "prompt"]))))
+    decodes, prompts = ([r for r in rows if r["phase"] == p] for p in ("decode", "prompt"))
+    summary.append(("**all**", *middle(errors_of(decodes)), *middle(errors_of(prompts))))
+    text.append(table(("format", "generation, median", "largest", "prompt, median", "largest"),
+                      summary))
+    text.append(table(("model", "format", "file", "what", "measured", "predicted", "error"), [
+        (r["model"], r["format"], f"{r['bytes'] / 1e6:.0f} MB",
+         f"{r['phase']} {'of' if r['phase'] == 'prompt' else 'at'} {r['tokens']:.0f} tokens",
+         f"{1e3 * r['measured_s']:.2f} ms", f"{1e3 * r['predicted_s']:.2f} ms",
+         percent(r["predicted_s"] / r["measured_s"] - 1)) for r in rows]))
+    text.append("The server under a closed loop (`ridgeline measure engine`'s client; the "
+                "simulator with the fitted steps), output tokens a processor second:\n")
+    text.append(table(("in flight", "model", "format", "measured", "predicted", "error"), [
+        (r["in_flight"], r["model"], r["format"], f"{r['measured_tokens_per_s']:.0f}",
+         f"{r['predicted_tokens_per_s']:.0f}",
+         percent(r["predicted_tokens_per_s"] / r["measured_tokens_per_s"] - 1))
+        for r in record.get("server", [])]))
+    return text
+
+
+def torch(record):
+    rows = torch_rows(record)
+    text = ["## PyTorch\n", f"PyTorch {record['torch']}, fp32. Steps of three models predicted "
+            "from two others; matrix products from one matrix at the same rows; causal attention "
+            "from 128 and 512 tokens (from 768 on PyTorch takes larger blocks and is faster). "
+            "Target: 20 %.\n"]
+    kinds = list(dict.fromkeys(r.kind for r in rows))
+    text.append(table(("step", "cases", "median", "largest"), [
+        (k, sum(r.kind == k for r in rows), *middle([r.error for r in rows if r.kind == k]))
+        for k in kinds]))
+    text.append(table(("step", "case", "measured", "predicted", "error"), [
+        (r.kind, r.what, f"{1e3 * r.measured:.2f} ms", f"{1e3 * r.predicted:.2f} ms",
+         percent(r.error)) for r in rows]))
+    return text
+
+
+def vllm(record):
+    runs = replay(record)
+    text = ["## vLLM's scheduler\n", f"{record['engine']}. The real engine (its V1 scheduler, "
+            "model and sampling) is driven step by step on the clock of its own processor time, "
+            "and our simulator serves the same requests with the same token budget "
+            f"({record['limits']['max_num_batched_tokens']}), sequence limit "
+            f"({record['limits']['max_num_seqs']}) and KV blocks, with step times fitted to "
+            "prompts and decode steps measured alone. Two reference steps beside every run tell "
+            "how fast the machine is just then. Targets: TPOT mean 5 %, TTFT p50 10 %, p99 20 %, "
+            "preemptions of the same size.\n"]
+    metrics = ("tpot_mean", "ttft_p50", "ttft_p99", "wall")
+    text.append(table(("load", "requests", "TPOT mean", "TTFT p50", "TTFT p99", "whole run",
+                       "preemptions", "simulated"), [
+        (r.name, r.requests, *(percent(r.error(m)) for m in metrics),
+         f"{r.measured['preemptions']:.0f}", f"{r.simulated['preemptions']:.0f}") for r in runs]))
+    limits = {"tpot_mean": 0.05, "ttft_p50": 0.10, "ttft_p99": 0.20}
+    text.append("Within the target: " + ", ".join(
+        f"{name.replace('_', ' ')} in {sum(abs(r.error(name)) <= most for r in runs)} of "
+        f"{len(runs)} loads (median {middle([r.error(name) for r in runs])[0]})"
+        for name, most in limits.items()) + ".\n")
+    again = [r for r in runs if r.name.startswith("closed loop of 16") and "short" not in r.name]
+    if len(again) == 2:
+        first, second = (r.measured for r in again)
+        text.append("What the engine itself repeats, the same load twice: " + ", ".join(
+            f"{m.replace('_', ' ')} {percent(second[m] / first[m] - 1)}"
+            for m in metrics) + ".\n")
+    return text
+
+
+def main():
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("docs/local_engines.md")
+    parts = [HEAD, *llamacpp(json.loads((DATA / "llamacpp.json").read_text())),
+             *torch(json.loads((DATA / "torch.json").read_text())),
+             *vllm(read_record(DATA / "vllm_replay.json"))]
+    write_atomically(target, "\n".join(parts))
+    print(f"wrote {target}")
+
+
+if __name__ == "__main__":
+    main()

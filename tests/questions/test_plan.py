@@ -135,6 +135,24 @@ def test_a_rate_is_carried_with_room_to_spare_within_the_budget():
     assert less["usd_per_hour"] <= row["usd_per_hour"]
 
 
+def test_a_rates_waits_are_those_of_the_simulator():
+    """The closed form of an open stream against requests served one by one."""
+    from ridgeline.questions.simulate import answer_of, run_simulation
+    from ridgeline.questions.simulation import Asked
+
+    for model, on, work, rate in (
+            ("Llama-3.1-8B", "2xH100-SXM", {"prompt": 1000, "output": 200}, 20.0),
+            ("Llama-3.1-70B", "8xH100-SXM", {"prompt": 4000, "output": 500}, 1.5)):
+        row = best(model, on, rate=rate, minimize="latency", **work)
+        asked = Asked(rate=rate, requests=2000)
+        done = answer_of(run_simulation(Scenario.from_fields({
+            "model": model, "machine": row["machine"], **work,
+            **{k: row[k] for k in ("tp", "pp", "dp", "max_num_batched_tokens")}}), asked), asked)
+        assert row["ttft_s"] == pytest.approx(done.value("ttft_mean_s"), rel=0.25)
+        # The batch is the next of the ladder, so tokens are rather promised late than early.
+        assert done.value("tpot_mean_s") * 0.95 < row["tpot_s"] < done.value("tpot_mean_s") * 1.3
+
+
 def test_prices_of_tokens_add_up_to_the_rent():
     row = best("Llama-3.1-8B", "4xH100-SXM", prompt=3000, output=300, prefix_hit=0.5, tpot=0.03)
     tokens = row["output_tokens_per_s"]

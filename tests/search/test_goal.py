@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ridgeline.errors import BadInput, UnknownName
-from ridgeline.search.goal import VERDICTS, Goal, Replica, queue_wait, score
+from ridgeline.search.goal import VERDICTS, Goal, Replica, prompt_wait, queue_wait, score
 from ridgeline.serving.queueing import mmc_wait
 
 EIGHT = Replica(chips=8, limit=32, usd_per_hour=16.0, watts=5600.0, prompt=1000.0, output=101.0)
@@ -74,6 +74,14 @@ def test_the_wait_for_a_place_is_close_to_the_exact_queue():
             # Within 2 % of the time that a place is taken.
             assert found == pytest.approx(exact, rel=0.15, abs=0.06)
     assert math.isinf(queue_wait(in_flight=5.0, places=5.0, seconds=1.0))
+
+
+def test_prompts_wait_for_those_before_them():
+    found = score(Goal(rate=4.0), EIGHT, batch=np.array([10.0]), room=np.array([40.0]),
+                  ttft=np.array([0.5]), tpot=np.array([0.02]), service=np.array([0.2]))
+    without = one(Goal(rate=4.0))
+    assert found.ttft[0] - without.ttft[0] == pytest.approx(0.8 * 0.2 / (2 * 0.2))
+    assert math.isinf(prompt_wait(rate=np.array(6.0), service=0.2))
 
 
 def test_goals_that_make_no_sense():

@@ -31,18 +31,19 @@ def widest(model, on, **fields):
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
+@pytest.mark.parametrize("load", [{}, {"rate": 1.0}], ids=["closed", "open"])
 @pytest.mark.parametrize(("model", "on"), CASES)
-def test_within_the_margins_of_the_replay(model, on, engine):
+def test_within_the_margins_of_the_replay(model, on, engine, load):
     for prompt, output in WORK:
-        asked, made = widest(model, on, prompt=prompt, output=output, engines=(engine,))
+        asked, made = widest(model, on, prompt=prompt, output=output, engines=(engine,), **load)
         for batch in (1, 16, 128):
             if batch > made.rated.rooms[0]:
                 continue
             steady, _ = row_of(made, asked.goal, 0, batch)
             exact = _exact(asked, made, Key(0, 0, batch))
             off = asked.requests.margins
-            assert off.fast_wait < exact.ttft / steady.ttft[0] < off.slow_wait
-            assert off.fast < exact.tpot / steady.tpot[0] < off.slow
+            assert off.fast_wait < exact.ttft / steady.ttft[0] < off.slow_wait, (prompt, batch)
+            assert off.fast < exact.tpot / steady.tpot[0] < off.slow, (prompt, batch)
 
 
 @pytest.mark.parametrize("law", ["lognormal:2000,0.8", "exponential:1500", "uniform:100,6000"])

@@ -162,8 +162,9 @@ def _fine_print(asked: Planned, found: Findings, settled: Settled) -> list[str]:
     notes.append("Targets are on means. Price a token: rent shared by the time that prompts and "
                  "decoding take, at full use of the batch; energy: board power at its limit.")
     if asked.goal.rate is not None:
-        notes.append("Replicas carry the rate with places to spare in the KV cache; TTFT includes "
-                     "the wait for a place under random arrivals.")
+        notes.append("TTFT is of random arrivals at this rate: a prompt alone among the sequences "
+                     "decoding, and its waits for the step in progress, for prompts before it and "
+                     "for a place in the KV cache. Ask `simulate` for percentiles.")
     if asked.requests.draft is not None:
         draft = asked.requests.draft
         notes.append(f"Speculation: {draft.length} drafted tokens yield "

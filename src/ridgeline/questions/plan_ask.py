@@ -178,14 +178,15 @@ def _requests(ask: PlanAsk) -> tuple[Requests, list[str]]:
     draft = read_draft(ask.draft_length, ask.acceptance, ask.draft_cost)
     if ask.trace is None:
         return Requests(parse_lengths(ask.prompt, "prompt"), parse_lengths(ask.output, "output"),
-                        ask.prefix_hit, draft), []
+                        ask.prefix_hit, draft, ask.rate is not None), []
     from ridgeline.serving.traces import read_trace
 
     trace = read_trace(ask.trace)
     found = trace.requests
+    notes = [*trace.notes, f"Lengths follow the {len(found):,} requests of {ask.trace}, prompt and "
+                           "output each by its own law."]
     return Requests(sampled_lengths(found.prompt), sampled_lengths(found.output), ask.prefix_hit,
-                    draft), [*trace.notes, f"Lengths follow the {len(found):,} requests of "
-                                           f"{ask.trace}, prompt and output each by its own law."]
+                    draft, ask.rate is not None), notes
 
 
 def _formats(what: str, names: tuple[str, ...]) -> tuple[str | None, ...]:

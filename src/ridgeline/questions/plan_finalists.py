@@ -14,7 +14,7 @@ from ridgeline.questions.performance import replayed_performance
 from ridgeline.questions.plan_ask import Planned
 from ridgeline.questions.resolve import Resolved
 from ridgeline.scenario import Scenario, Workload
-from ridgeline.search.evaluate import Aggregated
+from ridgeline.search.evaluate import Aggregated, row_of
 from ridgeline.search.findings import Findings, Key
 from ridgeline.search.pareto import frontier
 from ridgeline.search.pools import DECODE_WORKERS, TwoPools
@@ -150,11 +150,15 @@ def _single(asked: Planned, model: Aggregated, key: Key) -> Exact:
     plan = dataclasses.replace(shape.deployment, max_num_batched_tokens=budget)
     scenario = scenario_of(asked, plan, shape.offer.machine(shape.chips), key.batch)
     resolved = Resolved(scenario, asked.space.architecture, shape.cluster, plan, shape.formats)
-    protocol = dataclasses.replace(STEADY, prompt_law=requests.prompt.law,
-                                   output_law=requests.output.law)
-    p = replayed_performance(resolved, protocol, model.rated.replica_at(budget),
+    p = replayed_performance(resolved, requests.protocol, model.rated.replica_at(budget),
                              requests.draft.tokens_per_step if requests.draft else 1.0)
-    return Exact(p.ttft, p.tpot, p.ttft_spread, p.tpot_spread, p.ttft_floor, p.tpot_floor,
+    ttft = p.ttft
+    if requests.open:
+        # A stream has no first wave: a prompt that meets no other, and what it waits for others is
+        # added with its load (goal.prompt_wait).
+        alone, _ = row_of(model, asked.goal, key.setting, key.batch)
+        ttft = float(alone.ttft[0])
+    return Exact(ttft, p.tpot, p.ttft_spread, p.tpot_spread, p.ttft_floor, p.tpot_floor,
                  p.bound_prefill, p.bound_decode)
 
 
@@ -168,6 +172,10 @@ def _pooled(asked: Planned, model: TwoPools, key: Key) -> Exact:
         concurrency=many * key.batch,
         prompt=max(1, round(requests.new * STEADY.stretch(()))),
         output=max(1, round(requests.mean_output * STEADY.stretch(()))))
+    if requests.open:
+        alone = model.times(np.array([float(workers)]), np.array([float(many)]),
+                            np.array([float(key.batch)]))
+        found = dataclasses.replace(found, ttft=float(alone.ttft[0]) - model.transfer_s)
     ttft_floor, tpot_floor = model.prefill.ttft_floor, float(model.decode.floors(
         np.array([float(key.batch)]))[0])
     return Exact(max(found.ttft, ttft_floor) + model.transfer_s, max(found.tpot, tpot_floor),

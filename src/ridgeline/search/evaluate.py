@@ -86,7 +86,7 @@ def evaluated(model: Aggregated, number: int, goal: Goal, setting: Any, batch: A
 
     def at(ttft: float, tpot: float) -> Scored:
         return score(goal, constants, batch=batch, room=room, ttft=times.ttft * ttft,
-                     tpot=times.tpot * tpot)
+                     tpot=times.tpot * tpot, service=times.service * ttft)
 
     return Piece(number, setting, batch, room, constants.limit, times, at(1.0, 1.0),
                  at(off.fast_wait, off.fast), at(off.slow_wait, off.slow))

@@ -12,8 +12,9 @@ from ridgeline.economics.energy_use import token_energy
 from ridgeline.economics.token_cost import token_cost
 from ridgeline.errors import BadInput, UnknownName
 from ridgeline.search.curves import Array
+from ridgeline.serving.queueing import md1_wait
 
-__all__ = ["MINIMIZE", "VERDICTS", "Goal", "Scored", "queue_wait", "score"]
+__all__ = ["MINIMIZE", "VERDICTS", "Goal", "Scored", "prompt_wait", "queue_wait", "score"]
 
 MINIMIZE = ("cost", "latency", "energy", "chips")
 # What a row is turned down for, in the order they are looked at; 0 is "meets everything".
@@ -125,8 +126,28 @@ def queue_wait(*, in_flight: Any, places: Any, seconds: Any) -> Array:
     return np.asarray(np.where(load < 1.0, wait, np.inf))
 
 
-def score(goal: Goal, replica: Replica, *, batch: Array, room: Array, ttft: Array, tpot: Array
-          ) -> Scored:
+def prompt_wait(*, rate: Any, service: Any) -> Array:
+    """Mean wait of a prompt for those before it, arrivals at random.
+
+        W = rho s / (2 (1 - rho)),   rho = rate s
+
+    Args:
+        rate: prompts a second of a replica [1/s].
+        service: s, time that one prompt keeps the next waiting [s].
+
+    Returns:
+        seconds; infinite from a load of 1 on.
+
+    Sources: serving.queueing.md1_wait, for arrays and any load.
+    """
+    load = np.asarray(rate * service, float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        wait = md1_wait(arrival_rate=rate, service_time=service)
+    return np.asarray(np.where(load < 1.0, wait, np.inf))
+
+
+def score(goal: Goal, replica: Replica, *, batch: Array, room: Array, ttft: Array, tpot: Array,
+          service: Any = 0.0) -> Scored:
     """Replicas, money and verdict of rows.
 
     A replica with B in flight and e2e seconds a request serves B / e2e requests a second. Under a
@@ -139,6 +160,7 @@ def score(goal: Goal, replica: Replica, *, batch: Array, room: Array, ttft: Arra
         batch: requests in flight on a replica.
         room: sequences that its cache holds.
         ttft, tpot: times of a request [s].
+        service: time that one prompt keeps the next waiting, under a rate [s].
     """
     e2e = ttft + max(replica.output - 1.0, 0.0) * tpot
     each = batch / e2e
@@ -149,6 +171,7 @@ def score(goal: Goal, replica: Replica, *, batch: Array, room: Array, ttft: Arra
             in_flight = goal.rate * e2e
             waited = ttft + queue_wait(in_flight=in_flight, places=replicas * np.floor(room),
                                        seconds=e2e)
+            waited = waited + prompt_wait(rate=goal.rate / replicas, service=service)
             served = np.full(e2e.shape, goal.rate)
         else:
             waited = ttft

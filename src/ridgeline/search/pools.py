@@ -151,7 +151,8 @@ class TwoPools:
             visit = np.maximum(service, np.sqrt(half * half + service / servers * away) - half)
             inside = 0.5 * inside + 0.5 * batch * away / (away + visit)
         first = service * (flying / servers + 1) / 2
-        wait = visit + np.maximum(0.0, first - visit) / STEADY.waves
+        wait = (np.full(visit.shape, service) if requests.open
+                else visit + np.maximum(0.0, first - visit) / STEADY.waves)
         tpot_line, ttft_line = self._lines
         tpot = np.maximum(tpot * np.exp(corrected_log(tpot_line, batch)),
                           self.decode.floors(batch))
@@ -159,7 +160,8 @@ class TwoPools:
         if ttft_line != (0.0, 0.0):
             ttft = ttft * np.exp(corrected_log(ttft_line, batch))
         ttft = np.maximum(ttft, self.prefill.ttft_floor) + self.transfer_s
-        return Times(ttft, tpot, ttft + (output - 1) * tpot, self._share(workers, decode_workers))
+        return Times(ttft, tpot, ttft + (output - 1) * tpot, self._share(workers, decode_workers),
+                     costs.queue * service / servers)
 
     def _share(self, workers: Array, decode_workers: Array) -> Array:
         """Share of the rent that goes to prompts."""
@@ -284,7 +286,8 @@ def pool_piece(pair: TwoPools, number: int, goal: Goal, setting: Any, batch: Arr
 
     def at(ttft: float, tpot: float) -> Scored:
         return score(goal, constants, batch=batch * many, room=room * many,
-                     ttft=times.ttft * ttft, tpot=times.tpot * tpot)
+                     ttft=times.ttft * ttft, tpot=times.tpot * tpot,
+                     service=times.service * ttft)
 
     return Piece(number, setting, batch, room, constants.limit, times, at(1.0, 1.0),
                  at(off.fast_wait, off.fast), at(off.slow_wait, off.slow))

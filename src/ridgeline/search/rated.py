@@ -21,7 +21,7 @@ from ridgeline.search.speculation import Draft, DraftedDeployed
 from ridgeline.search.steady import Steady, Traffic, steady_times
 from ridgeline.serving.deployed import Deployed
 from ridgeline.serving.latency import Pools, case_of
-from ridgeline.serving.measured_run import STEADY
+from ridgeline.serving.measured_run import STEADY, Protocol
 from ridgeline.timing.adjust import BOUND, MEASURED, ServingCase
 from ridgeline.timing.engine import engine_content
 from ridgeline.timing.roofline import StepBounds, bound_name, step_bounds
@@ -59,12 +59,20 @@ class Requests:
         prompt, output: tokens.
         prefix_hit: share of the prompt found in the prefix cache.
         draft: speculative decoding; None: plain.
+        open: requests come at a rate, so that no first wave finds everybody waiting.
     """
 
     prompt: Lengths
     output: Lengths
     prefix_hit: float = 0.0
     draft: Draft | None = None
+    open: bool = False
+
+    @property
+    def protocol(self) -> Protocol:
+        """How the replay stands for these requests."""
+        return dataclasses.replace(STEADY, prompt_law=self.prompt.law, output_law=self.output.law,
+                                   warm=self.open)
 
     @property
     def new(self) -> float:
@@ -113,12 +121,14 @@ class Requests:
 
 @dataclass(frozen=True)
 class Times:
-    """Mean times of a request at each batch and budget [s], and the share that prompts take."""
+    """Mean times of a request at each batch and budget [s], the share that prompts take, and the
+    time that one prompt keeps others waiting [s]."""
 
     ttft: Array
     tpot: Array
     e2e: Array
     prompt_share: Array
+    service: Array
 
 
 def replica_of(architecture: Architecture, shape: Shape, requests: Requests,
@@ -178,13 +188,15 @@ class Rated:
         share = found.prompt_share
         if output <= 1:
             share = np.ones_like(tpot)
-        return Times(ttft, tpot, ttft + (output - 1) * tpot, share)
+        return Times(ttft, tpot, ttft + (output - 1) * tpot, share, costs.queue * found.service)
 
     def steady(self, batch: Array, budget: Array) -> Steady:
         """Steady state before corrections."""
         count = np.minimum(STEADY.waves * batch, np.maximum(STEADY.most, 3 * batch))
-        traffic = Traffic(self.requests.new, float(self.requests.mean_output), batch / count,
-                          self.requests.output.cv)
+        # The share of a replay's requests that belong to its first wave, and to its last.
+        share = np.zeros_like(batch) if self.requests.open else batch / count
+        traffic = Traffic(self.requests.new, float(self.requests.mean_output), share,
+                          self.requests.output.cv, self.requests.open)
         return steady_times(self.curves, traffic, batch=batch, budget=budget,
                             mixed=self.replica.policy.prompts == "mixed")
 

@@ -143,7 +143,7 @@ def _single(model: Aggregated, key: Key, goal: Goal, exact: Exact) -> Row:
     steady, _ = row_of(model, goal, key.setting, key.batch)
     batch, room = np.array([float(key.batch)]), np.array([rated.rooms[key.setting]])
     found = score(goal, model.constants, batch=batch, room=room, ttft=np.array([exact.ttft]),
-                  tpot=np.array([exact.tpot]))
+                  tpot=np.array([exact.tpot]), service=steady.service)
     pool = _pool(rated.shape, setting, int(found.replicas[0]), key.batch)
     share = float(steady.prompt_share[0])
     cached = rated.cached_s * _rent_s(model.constants.usd_per_hour)
@@ -160,7 +160,7 @@ def _pooled(model: TwoPools, key: Key, goal: Goal, exact: Exact) -> Row:
     workers = model.prefill_workers(many, batch)
     found = score(goal, model.constants(workers, many), batch=batch * many,
                   room=piece.room * many, ttft=np.array([exact.ttft]),
-                  tpot=np.array([exact.tpot]))
+                  tpot=np.array([exact.tpot]), service=piece.times.service)
     units = int(found.replicas[0])
     main = _pool(model.decode.shape, None, units * int(many[0]), key.batch)
     first = _pool(model.prefill.shape, None, units * int(workers[0]), None)

@@ -30,12 +30,15 @@ class Traffic:
         first_wave: share of the requests that find all others waiting too (the replay starts
             with everybody at once).
         output_cv: standard deviation of the tokens out over their mean.
+        regular: requests keep their turns, and whatever random arrivals wait is counted elsewhere
+            (see goal.prompt_wait).
     """
 
     prompt: float
     output: float
     first_wave: Any = 0.0
     output_cv: float = 0.0
+    regular: bool = False
 
     @property
     def gaps(self) -> float:
@@ -45,13 +48,14 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Steady:
-    """Mean times of a request before corrections [s], sequences decoding, and the share of the
-    time that prompts take."""
+    """Mean times of a request before corrections [s], sequences decoding, the share of the time
+    that prompts take, and the time one prompt keeps all others waiting [s]."""
 
     wait: Array
     tpot: Array
     decoding: Array
     prompt_share: Array
+    service: Array
 
 
 def steady_times(curves: StepCurves, traffic: Traffic, *, batch: Any, budget: Any,
@@ -78,10 +82,12 @@ def steady_times(curves: StepCurves, traffic: Traffic, *, batch: Any, budget: An
     seen = (batch - 1.0) / batch                   # a request never meets its own prompt
     n = batch
     for _ in range(_ROUNDS):
-        plain, prompts, wait = form(curves, traffic, n, batch, budget)
+        plain, prompts, wait, _ = form(curves, traffic, n, batch, budget)
         away = traffic.gaps * (plain + seen * prompts)
         n = 0.5 * (n + batch * away / (away + wait))
-    plain, prompts, wait = form(curves, traffic, n, batch, budget)
+    plain, prompts, wait, service = form(curves, traffic, n, batch, budget)
+    if traffic.regular:
+        wait = wait + 0.5 * plain              # who comes at random meets a step half done
     first, burst = traffic.first_wave, _burst(curves, traffic, n, batch, budget, mixed)
     # The last requests of a run are not replaced: they decode in five sixths of the batch and
     # meet half of the prompts.
@@ -90,7 +96,7 @@ def steady_times(curves: StepCurves, traffic: Traffic, *, batch: Any, budget: An
     met = seen * (1 - 0.5 * first)
     return Steady(wait=(1 - first) * wait + first * np.maximum(burst, wait),
                   tpot=(1 - first) * plain + first * ending + met * prompts, decoding=n,
-                  prompt_share=prompts / (plain + prompts))
+                  prompt_share=prompts / (plain + prompts), service=service)
 
 
 def _together(traffic: Traffic, batch: Array, budget: Any, mixed: bool) -> Array:
@@ -105,8 +111,9 @@ def _together(traffic: Traffic, batch: Array, budget: Any, mixed: bool) -> Array
 
 
 def _mixed(curves: StepCurves, traffic: Traffic, n: Array, batch: Array, budget: Any
-           ) -> tuple[Array, Array, Array]:
-    """A decoding step, what prompts add to it, and the wait for the first token."""
+           ) -> tuple[Array, Array, Array, Array]:
+    """A decoding step, what prompts add to it, the wait for the first token, and the time that one
+    prompt keeps others waiting."""
     prompt = traffic.prompt
     room = np.maximum(budget - n, 1.0)
     active = _together(traffic, batch, budget, mixed=True)
@@ -124,11 +131,12 @@ def _mixed(curves: StepCurves, traffic: Traffic, n: Array, batch: Array, budget:
     full = around + curves.tokens(n + room)
     alone = whole * full + (rest > 0) * (around + curves.tokens(n + rest)) + attention
     service = prompt / room * full + attention
-    return step, added, _visit(alone, service, traffic.gaps * (step + added), batch)
+    away = traffic.gaps * (step + added)
+    return step, added, _visit(alone, service, away, batch, traffic.regular), service
 
 
 def _first(curves: StepCurves, traffic: Traffic, n: Array, batch: Array, budget: Any
-           ) -> tuple[Array, Array, Array]:
+           ) -> tuple[Array, Array, Array, Array]:
     prompt = traffic.prompt
     active = _together(traffic, batch, budget, mixed=False)
     entering = n / traffic.gaps
@@ -144,19 +152,23 @@ def _first(curves: StepCurves, traffic: Traffic, n: Array, batch: Array, budget:
     alone = whole * full + (rest > 0) * (fixed + curves.tokens(rest)) + attention
     service = prompt / budget * full + attention
     step = curves.decode(n)
-    return step, added, _visit(alone, service, traffic.gaps * (step + added), batch)
+    away = traffic.gaps * (step + added)
+    return step, added, _visit(alone, service, away, batch, traffic.regular), service
 
 
-def _visit(alone: Array, service: Array, away: Array, batch: Array) -> Array:
+def _visit(alone: Array, service: Array, away: Array, batch: Array, regular: bool) -> Array:
     """Time at the queue for prompts, between two laws of arrival.
 
     Requests that keep their turns meet no queue until prompts fill all the time: R = max(alone,
     service B - away). At random instants R = alone + service (B - 1) R / (R + away), solved for R.
     A replay that starts with everybody at once is half way between.
     """
+    turns = np.maximum(alone, service * batch - away)
+    if regular:
+        return np.asarray(turns)
     half = 0.5 * (away - alone - service * (batch - 1.0))
     random = np.sqrt(half * half + alone * away) - half
-    return np.asarray(0.5 * (random + np.maximum(alone, service * batch - away)))
+    return np.asarray(0.5 * (random + turns))
 
 
 def _burst(curves: StepCurves, traffic: Traffic, n: Array, batch: Array, budget: Any, mixed: bool

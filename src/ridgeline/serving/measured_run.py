@@ -31,13 +31,21 @@ class Protocol:
         most: requests replayed at most; more waves repeat the steady state.
         prompt_law, output_law: quantiles of length / nominal at equal shares, whose mean is 1;
             none: the even spread from `shortest` on.
+        warm: leave out the requests of the first wave, which all arrive at once, and of the last,
+            which nobody follows.
+        stream: tokens an engine gathers before it sends them, the first included; None where
+            nobody says, 0 where every token is sent at once.
+        poll: decode steps between an engine's looks at new requests.
     """
 
     waves: int = 10
     shortest: float = 0.8
     most: int = 1024
+    stream: int | None = None
+    poll: int = 0
     prompt_law: tuple[float, ...] = ()
     output_law: tuple[float, ...] = ()
+    warm: bool = False
 
     def stretch(self, law: tuple[float, ...]) -> float:
         """Nominal over mean length."""
@@ -46,7 +54,7 @@ class Protocol:
 
 _PROTOCOLS = {"inferencex": Protocol(), "dynamo": Protocol(shortest=0.95)}
 # A plain question: lengths within 10 % of the mean, so that requests do not run in lockstep.
-STEADY = Protocol(waves=4, shortest=0.82)
+STEADY = Protocol(waves=4, shortest=0.82, stream=0)
 
 
 def protocol_named(name: str) -> Protocol:
@@ -68,5 +76,9 @@ def replay_protocol(table: StepTable | ComponentTable, protocol: Protocol, *, co
     count = min(protocol.waves * concurrency, max(protocol.most, 3 * concurrency))
     prompts = protocol_lengths(prompt, count, protocol.shortest, protocol.prompt_law)
     outputs: list[Any] = protocol_lengths(output, count, protocol.shortest, protocol.output_law)
-    return replay_closed_loop(table, concurrency=concurrency, prompts=prompts,
-                              outputs=outputs[::-1], policy=policy)
+    run = replay_closed_loop(table, concurrency=concurrency, prompts=prompts,
+                             outputs=outputs[::-1], policy=policy)
+    if not protocol.warm or count < 3 * concurrency:
+        return run
+    middle = slice(concurrency, count - concurrency)
+    return LoopResult(run.ttft[middle], run.tpot[middle], run.duration, run.output_tokens)

@@ -164,6 +164,7 @@ def _variant(tier: str, prices: Any) -> dict[str, Any]:
     return out
 
 
+@lru_cache(maxsize=16384)
 def _words(text: str) -> tuple[str, ...]:
     """A name in lower-case pieces: letters and numbers apart ("Llama-3.1-70B" -> llama 3 1 70b)."""
     return tuple(re.findall(r"\d+(?:b|m|k)(?![a-z0-9])|\d+|[a-z]+", text.lower()))

@@ -128,10 +128,8 @@ def notes(found: Priced) -> tuple[str, ...]:
     if math.isfinite(found.cached):
         out.append("Cached: bringing the cache back over the host link while the chip waits; "
                    "`ridgeline cache` adds what holding it costs.")
-    market = _market(found)
-    if market.rows:
-        out.append("List prices: genai-prices where installed, else the shipped table; dates "
-                   "above.")
+    out.append("List prices, where any are known: genai-prices where installed, else the shipped "
+               "table, each with its date.")
     return tuple(out)
 
 

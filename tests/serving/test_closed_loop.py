@@ -37,9 +37,9 @@ def step_by_step(table, concurrency, prompts, outputs, policy):
                 return False
             if policy.kv_capacity is None or not running:
                 return True
-            held = sum(prompts[r] + outputs[r] for r in [*running, *joining])
-            held += sum(prompts[r] + outputs[r] for r in waiting if computed.get(r))
-            return held + prompts[request] + outputs[request] <= policy.kv_capacity
+            inside = [*running, *joining, *(r for r in waiting if computed.get(r)), request]
+            held = sum(prompts[r] + policy.reserve * outputs[r] for r in inside)
+            return held <= policy.kv_capacity
 
         pieces, joining = [], []
         decoding = list(running)
@@ -91,10 +91,12 @@ def step_by_step(table, concurrency, prompts, outputs, policy):
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 40)), min_size=1, max_size=25),
        st.integers(1, 8), st.sampled_from(["mixed", "first"]), st.integers(4, 64),
-       st.integers(1, 6), st.one_of(st.none(), st.integers(100, 400)))
-def test_jumping_equals_stepping(requests, concurrency, prompts_mode, budget, most, capacity):
+       st.integers(1, 6), st.one_of(st.none(), st.integers(100, 400)),
+       st.sampled_from([0.5, 1.0]))
+def test_jumping_equals_stepping(requests, concurrency, prompts_mode, budget, most, capacity,
+                                 reserve):
     prompts, outputs = [r[0] for r in requests], [r[1] for r in requests]
-    policy = Policy(budget, most, capacity, prompts_mode)
+    policy = Policy(budget, most, capacity, prompts_mode, reserve)
     table = linear_table()
     got = replay_closed_loop(table, concurrency=concurrency, prompts=prompts, outputs=outputs,
                              policy=policy)

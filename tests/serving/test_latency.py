@@ -12,8 +12,17 @@ from ridgeline.machine import Cluster
 from ridgeline.model.load import load_architecture
 from ridgeline.serving.deployed import Deployed
 from ridgeline.serving.disaggregated import queue_in_closed_loop
-from ridgeline.serving.latency import Pools, case_of, component_table, latency, raw_latency
-from ridgeline.serving.measured_run import STEADY, protocol_named
+from ridgeline.serving.latency import (
+    Pools,
+    bundled,
+    case_of,
+    component_table,
+    first_steps,
+    latency,
+    raw_latency,
+)
+from ridgeline.serving.measured_run import STEADY, Protocol, protocol_named
+from ridgeline.timing.engine import EngineCosts
 from ridgeline.timing.adjust import BOUND, LEVELS, architecture_class, correction
 
 
@@ -99,3 +108,17 @@ def test_closed_queue_keeps_little_s_law(customers):
     rate = customers / (visit + 2.0)
     assert rate * 0.5 <= 1 + 1e-9 and visit >= 0.5
     assert math.isclose(customers, rate * (visit + 2.0))
+
+
+def test_clients_that_get_tokens_in_bundles_see_shorter_gaps():
+    """The first message of 900 tokens brings 30: 870 steps over 899 gaps."""
+    assert bundled(Protocol(stream=30), 1000) == pytest.approx(870 / 899)
+    assert bundled(Protocol(stream=0), 1000) == bundled(STEADY, 1000) == 1.0
+    assert bundled(Protocol(stream=100), 8) > 0
+
+
+def test_first_tokens_wait_for_their_message_and_the_next_poll():
+    costs = EngineCosts(first_token_steps=7.0, stream=0.5, poll=0.5)
+    assert first_steps(Protocol(stream=30, poll=10), costs) == 20.0
+    assert first_steps(Protocol(), costs) == 7.0
+    assert first_steps(STEADY, costs) == 0.0

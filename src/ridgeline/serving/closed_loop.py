@@ -31,12 +31,16 @@ class Policy:
         prompts: "mixed" puts prompt chunks and decoding sequences in one step (vLLM V1,
             TensorRT-LLM in-flight batching); "first" runs prompts in steps of their own while
             decoding waits (SGLang).
+        reserve: share of a request's output that must be free before it is let in: 1 where
+            nothing is ever evicted; half where sequences of all ages share the cache and the
+            engine counts on that.
     """
 
     token_budget: int = 8192
     max_num_seqs: int = 1024
     kv_capacity: float | None = None
     prompts: Literal["mixed", "first"] = "mixed"
+    reserve: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,11 @@ class _Loop:
         if self.policy.kv_capacity is None or not self.running:
             return True
         head = self.waiting[0]
-        return self.reserved + self.prompts[head] + self.outputs[head] <= self.policy.kv_capacity
+        return self.reserved + self._held(head) <= self.policy.kv_capacity
+
+    def _held(self, request: int) -> float:
+        """KV tokens set aside for a request."""
+        return self.prompts[request] + self.policy.reserve * self.outputs[request]
 
     def _context(self) -> float:
         return self.base / len(self.running) + self.generated if self.running else 1.0
@@ -146,7 +154,7 @@ class _Loop:
         while self.waiting and budget > 0 and self._can_admit():
             head = self.waiting[0]
             if not self.done_tokens:
-                self.reserved += self.prompts[head] + self.outputs[head]
+                self.reserved += self._held(head)
             new = min(budget, self.prompts[head] - self.done_tokens)
             pieces.append((head, new, self.done_tokens))
             budget -= new
@@ -210,5 +218,5 @@ class _Loop:
 
     def _leave(self, request: int) -> None:
         self.last[request] = self.now
-        self.reserved -= self.prompts[request] + self.outputs[request]
+        self.reserved -= self._held(request)
         self._arrive(1)

@@ -13,7 +13,7 @@ from ridgeline.memory.inference import Footprint, footprint
 from ridgeline.model.architecture import Architecture
 from ridgeline.numeric import maximum, where
 from ridgeline.serving.closed_loop import Policy
-from ridgeline.timing.engine import PROMPTS_FIRST, EngineCosts, engine_costs
+from ridgeline.timing.engine import PROMPTS_FIRST, RESERVED, EngineCosts, engine_costs
 from ridgeline.timing.step_table import StepTable, Timer, tabulate, with_unit_costs
 from ridgeline.timing.step_time import StepTimer
 from ridgeline.work.op import Op
@@ -65,6 +65,7 @@ class Deployed:
         capacity = self.footprint.kv_capacity_tokens(float(self.max_context))
         return Policy(token_budget=limits.max_num_batched_tokens * copies,
                       max_num_seqs=limits.max_num_seqs * copies, kv_capacity=capacity,
+                      reserve=RESERVED.get(self.deployment.engine, 1.0),
                       prompts="first" if self.deployment.engine in PROMPTS_FIRST else "mixed")
 
     def tabulated(self, timer: Timer, fixed: float = 0.0) -> StepTable:

@@ -61,16 +61,16 @@ class Pools:
 
 
 def case_of(pools: Pools, *, protocol: str, concurrency: float, prompt: float, output: float,
-            model: str = "") -> ServingCase:
+            model: str = "", speculation: str = "") -> ServingCase:
     """The kind of deployment, for the learned correction."""
     replica = pools.decode
-    plan, architecture = replica.deployment, replica.architecture
+    plan, architecture, chip = replica.deployment, replica.architecture, replica.cluster.chip
     spread = "dp" if plan.attention_dp > 1 else ""
     layout = "+".join(p for p in (spread, "ep" if plan.ep > 1 else "") if p) or "tp"
     return ServingCase(
         engine=plan.engine, version=plan.engine_version, model=model or architecture.name,
-        model_class=architecture_class(architecture), chip=replica.cluster.chip.name,
-        weights=replica.formats.experts.name, mode="disagg" if pools.apart else "agg",
+        model_class=architecture_class(architecture), chip=chip.name,
+        generation=chip.architecture, speculation=speculation, weights=replica.formats.experts.name, mode="disagg" if pools.apart else "agg",
         layout=layout, protocol=protocol,
         concurrency=concurrency / pools.decode_workers, prompt=prompt, output=output,
         chips=float(plan.chips_per_replica))
@@ -127,12 +127,17 @@ def raw_latency(pools: Pools, tables: tuple[Any, Any], protocol: Protocol, *, co
 
 
 def _policy(replica: Deployed) -> Policy:
-    """The replica's policy without a limit on sequences: benchmarks raise it to their load."""
+    """The replica's policy, without a limit on sequences that nobody asked for.
+
+    Benchmarks raise it to their load.
+    """
+    if replica.deployment.max_num_seqs:
+        return replica.policy
     return dataclasses.replace(replica.policy, max_num_seqs=1 << 20)
 
 
 def latency(pools: Pools, protocol: Protocol, *, concurrency: int, prompt: int, output: int,
-            protocol_name: str = "", model: str = "") -> Latency:
+            protocol_name: str = "", model: str = "", speculation: str = "") -> Latency:
     """Corrected times of a deployment with their spreads.
 
     Args:
@@ -142,29 +147,51 @@ def latency(pools: Pools, protocol: Protocol, *, concurrency: int, prompt: int, 
         prompt, output: nominal tokens of a request.
         protocol_name: of a measured table, "" for a plain question.
         model: name as measured tables write it, for corrections of that very model.
+        speculation: "mtp" where the model's own heads draft tokens.
     """
     tables = (pools.decode.table, pools.prefill.table)
     tpot, wait, duration, tokens = raw_latency(pools, tables, protocol, concurrency=concurrency,
                                                prompt=prompt, output=output)
     case = case_of(pools, protocol=protocol_name, concurrency=concurrency, prompt=prompt,
-                   output=output, model=model)
-    return corrected(case, pools.decode.costs, float(tpot), float(wait), float(duration), tokens)
+                   output=output, model=model, speculation=speculation)
+    return corrected(case, pools.decode.costs, protocol, float(tpot), float(wait),
+                     float(duration), tokens)
 
 
 
-def corrected(case: ServingCase, costs: EngineCosts, tpot: float, wait: float,
+def first_steps(protocol: Protocol, costs: EngineCosts) -> float:
+    """Decode steps between a first token and the message that brings it.
+
+    Shares of the tokens a message gathers and of the steps between looks at new requests. Where
+    nobody says how a measured server was launched, what such servers usually showed.
+    """
+    if protocol.stream is None:
+        return costs.first_token_steps
+    return costs.stream * protocol.stream + costs.poll * protocol.poll
+
+
+def bundled(protocol: Protocol, output: float) -> float:
+    """Time per output token as clients see it over that of a decode step.
+
+    They count from the first message on, which already brings `stream` tokens:
+    (n - stream) / (n - 1), for mean n.
+    """
+    n = max(output / protocol.stretch(protocol.output_law), 2.0)
+    first = min(max(protocol.stream or 1, 1), n / 2)
+    return (n - first) / (n - 1)
+
+
+def corrected(case: ServingCase, costs: EngineCosts, protocol: Protocol, tpot: float, wait: float,
               duration: float = 0.0, tokens: int = 0) -> Latency:
     """Apply the engine's first-token costs and the learned corrections to a replay."""
     content = engine_content()
     factor = math.exp(correction(content["tpot"], case))
     seen = case.model in content["models"]
     decode = tpot * factor
-    # Measured servers were launched to stream tokens in bundles; a plain question is about one
-    # that sends every token.
-    bundle = costs.first_token_steps if case.protocol else 0.0
-    first = costs.request + costs.queue * wait + bundle * decode
+    first = costs.request + costs.queue * wait + first_steps(protocol, costs) * decode
     if seen:
         first *= math.exp(correction(content["ttft"], case))
+    decode *= bundled(protocol, case.output)
     return Latency(first, decode, _spread(content, "ttft", case), _spread(content, "tpot", case),
                    duration * factor, tokens)
 

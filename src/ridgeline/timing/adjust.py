@@ -34,6 +34,9 @@ LEVELS: dict[str, tuple[tuple[str, ...], float]] = {
     "format": (("weights",), 1.5),
     "class": (("model_class",), 1.0),
     "chip": (("chip",), 1.5),
+    "generation": (("generation",), 1.0),
+    "engine_generation": (("engine", "generation"), 1.0),
+    "speculation": (("speculation",), 0.3),
     "engine": (("engine",), 0.5),
     "band": (("engine", "band"), 2.0),
     "version": (("engine", "version", "model_class"), 1.0),
@@ -71,11 +74,12 @@ class ServingCase:
     Attributes:
         engine, version: of the engine; version "" when unknown.
         model, model_class: architecture's name and class.
-        chip: catalog name.
+        chip, generation: catalog name and architecture.
         weights: dense weight format.
         mode: "agg" or "disagg".
         layout: "tp", "ep", "dp" or "dp+ep": how attention and experts are spread.
         protocol: of the measurement, "" for a plain question.
+        speculation: "mtp" where a model's own heads draft tokens, "" where none are drafted.
         concurrency: requests in flight on a replica.
         prompt, output: tokens of a request.
         chips: of a replica.
@@ -94,6 +98,8 @@ class ServingCase:
     prompt: float
     output: float
     chips: float
+    generation: str = ""
+    speculation: str = ""
 
     @property
     def band(self) -> str:

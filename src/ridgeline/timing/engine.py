@@ -14,7 +14,7 @@ from typing import Any
 
 from ridgeline.errors import BadInput, UnknownName
 
-__all__ = ["FIXED", "PROMPTS_FIRST", "EngineCosts", "engine_content", "engine_costs"]
+__all__ = ["FIXED", "PROMPTS_FIRST", "RESERVED", "EngineCosts", "engine_content", "engine_costs"]
 
 # Costs beside the kernels, in the order of the columns that the fit works on.
 FIXED = ("step", "layer", "sequence", "token")
@@ -23,6 +23,9 @@ FIXED = ("step", "layer", "sequence", "token")
 # Engines whose scheduler runs prompts in steps of their own while decoding waits; the others mix
 # prompt chunks and decoding in one step.
 PROMPTS_FIRST = ("sglang",)
+# Share of its output a request needs free before it is let in. vLLM and SGLang let requests in
+# early and evict when the cache runs out; TensorRT-LLM's default never evicts.
+RESERVED = {"vllm": 0.5, "sglang": 0.5, "trtllm": 1.0}
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,10 @@ class EngineCosts:
         token: once a prompt token [s].
         request: once a request before its first token: tokenisation, the way to the client [s].
         queue: factor on the replayed wait for prompts: schedulers are less prompt than the replay.
-        first_token_steps: decode steps that pass before a client sees its first token (engines
-            that stream several tokens at a time).
+        first_token_steps: decode steps that pass before a client sees its first token, where
+            nobody says how many tokens the engine gathers for a message.
+        stream, poll: where it is known, shares of those tokens, and of the steps between looks
+            at new requests, that a first token waits for.
         kernels: factor on kernel times by kind of op ("matmul", "attention", ...), for what the
             kernel tables do not see (other kernels, cold caches).
     """
@@ -49,6 +54,8 @@ class EngineCosts:
     request: float = 0.0
     queue: float = 1.0
     first_token_steps: float = 0.0
+    stream: float = 1.0
+    poll: float = 0.5
     kernels: tuple[tuple[str, float], ...] = ()
 
     def factor(self, kind: str) -> float:

@@ -37,10 +37,13 @@ def test_outliers_do_not_rule():
 
 def test_first_token_terms_come_back():
     wait, decode = RNG.lognormal(-3, 1, 300), RNG.lognormal(-4.5, 0.7, 300)
-    real = 0.05 + 1.5 * wait + 20 * decode
-    found = fit_first_token(Costs(np.ones(len(KINDS)), np.ones(4)), wait, decode, real,
+    said = np.arange(300) % 3 > 0
+    gathered, polls = RNG.integers(5, 50, 300), RNG.integers(0, 30, 300)
+    steps = np.stack([np.where(said, gathered, np.nan), polls], axis=1)
+    real = 0.05 + 1.5 * wait + np.where(said, 0.7 * gathered + 0.4 * polls, 20) * decode
+    found = fit_first_token(Costs(np.ones(len(KINDS)), np.ones(4)), wait, decode, steps, real,
                             np.ones(300))
-    assert found.first == pytest.approx((0.05, 1.5, 20.0), rel=0.05)
+    assert found.first == pytest.approx((0.05, 1.5, 20.0, 0.7, 0.4), rel=0.05)
 
 
 def test_ridge_learns_a_kind_and_leaves_the_unknown_alone():

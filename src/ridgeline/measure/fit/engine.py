@@ -17,9 +17,9 @@ import numpy as np
 
 from ridgeline.errors import RidgelineError
 from ridgeline.measure.fit.engine_parts import Costs, Ridge, fit_costs, fit_first_token
-from ridgeline.measure.truth.serving_pools import run_of
-from ridgeline.serving.latency import case_of, component_table, raw_latency
-from ridgeline.serving.measured_run import protocol_named
+from ridgeline.measure.truth.serving_pools import protocol_of, run_of
+from ridgeline.serving.latency import bundled, case_of, component_table, raw_latency
+from ridgeline.serving.measured_run import Protocol
 from ridgeline.timing.adjust import BOUND, LEVELS, ServingCase
 from ridgeline.timing.kernels.result import LEVELS as QUANTILES
 
@@ -28,9 +28,6 @@ __all__ = ["fit_engines"]
 Array = np.ndarray[Any, np.dtype[np.float64]]
 # Engines without rows here take the pooled costs.
 UNMEASURED = ("llamacpp", "transformers")
-# Runs with multi-token prediction look twice as fast as one token a step: their costs would be
-# learned wrongly, so this engine's latent-attention rows only inform the corrections.
-SPECULATIVE = ("trtllm", "mla")
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,7 @@ class Runs:
         tpot, wait: replayed times by component, shape (n, components).
         real_tpot, real_ttft: measured [s].
         cases: kind and size of each.
+        protocols: how each was loaded and answered.
     """
 
     tpot: Array
@@ -48,6 +46,22 @@ class Runs:
     real_tpot: Array
     real_ttft: Array
     cases: tuple[ServingCase, ...]
+    protocols: tuple[Protocol, ...]
+
+    @property
+    def bundled(self) -> Array:
+        """Time per token that clients see over that of a decode step, of each row."""
+        return np.array([bundled(p, c.output)
+                         for p, c in zip(self.protocols, self.cases, strict=True)])
+
+    @property
+    def steps(self) -> Array:
+        """(tokens gathered for a message, steps between polls) of each row, shape (n, 2).
+
+        NaN where nobody says.
+        """
+        return np.array([(np.nan, 0.0) if p.stream is None else (p.stream, p.poll)
+                         for p in self.protocols])
 
     def keys(self, *names: str) -> Array:
         """Text key of each row from attributes of its case."""
@@ -78,7 +92,7 @@ def fit_engines(rows: Mapping[str, Any], say: Callable[[str], None] = lambda _: 
 def read_runs(rows: Mapping[str, Any], say: Callable[[str], None]) -> Runs:
     """Replay every row that can be read, split into components."""
     count = len(rows["id"])
-    found: list[tuple[Array, Array, float, float, ServingCase]] = []
+    found: list[tuple[Array, Array, float, float, ServingCase, Protocol]] = []
     tables: dict[int, Any] = {}
     for i in range(count):
         row = {name: column[i] for name, column in rows.items()}
@@ -87,19 +101,21 @@ def read_runs(rows: Mapping[str, Any], say: Callable[[str], None]) -> Runs:
         try:
             run, pools = run_of(row)
             pair = tuple(_table(tables, replica) for replica in (pools.decode, pools.prefill))
+            protocol = protocol_of(run)
             tpot, wait, _, _ = raw_latency(
-                pools, (pair[0], pair[1]), protocol_named(run.protocol),
-                concurrency=run.concurrency, prompt=run.prompt, output=run.output)
+                pools, (pair[0], pair[1]), protocol, concurrency=run.concurrency,
+                prompt=run.prompt, output=run.output)
         except RidgelineError:
             continue
         case = case_of(pools, protocol=run.protocol, concurrency=run.concurrency,
-                       prompt=run.prompt, output=run.output, model=run.model)
+                       prompt=run.prompt, output=run.output, model=run.model,
+                       speculation=run.recipe.speculation)
         found.append((np.asarray(tpot), np.asarray(wait), float(row["silicon_tpot_ms"]) / 1e3,
-                      float(row["silicon_ttft_ms"]) / 1e3, case))
+                      float(row["silicon_ttft_ms"]) / 1e3, case, protocol))
     keep = [f for f in found if f[2] > 0 and f[3] > 0]
     return Runs(np.array([f[0] for f in keep]), np.array([f[1] for f in keep]),
                 np.array([f[2] for f in keep]), np.array([f[3] for f in keep]),
-                tuple(f[4] for f in keep))
+                tuple(f[4] for f in keep), tuple(f[5] for f in keep))
 
 
 def _table(tables: dict[int, Any], replica: Any) -> Any:
@@ -121,22 +137,22 @@ class _Fitted:
     @classmethod
     def of(cls, runs: Runs, use: Array) -> _Fitted:
         engines, weights = runs.keys("engine"), _weights(runs)
-        speculative = np.array([(c.engine, c.model_class) == SPECULATIVE for c in runs.cases])
-        plain = use & ~speculative & (runs.keys("mode") == "agg")
-        pooled = fit_costs(runs.tpot[plain], runs.real_tpot[plain], weights[plain])
+        plain = use & (runs.keys("speculation") == "") & (runs.keys("mode") == "agg")
+        step = runs.real_tpot / runs.bundled
+        pooled = fit_costs(runs.tpot[plain], step[plain], weights[plain])
         costs = {}
         for engine in sorted({*engines, *UNMEASURED}):
             own = plain & (engines == engine)
-            costs[engine] = (fit_costs(runs.tpot[own], runs.real_tpot[own], weights[own])
+            costs[engine] = (fit_costs(runs.tpot[own], step[own], weights[own])
                              if own.sum() >= 60 else pooled)
         base = _base(runs, costs)
-        ridge = Ridge.fit(_keys(runs), _numbers(runs), np.log(runs.real_tpot / base), weights, use)
+        ridge = Ridge.fit(_keys(runs), _numbers(runs), np.log(step / base), weights, use)
         decode = base * np.exp(_bounded(ridge.predict(_keys(runs), _numbers(runs))))
-        wait = _wait(runs, costs)
+        wait, steps = _wait(runs, costs), runs.steps
         for engine in sorted(costs):
             own = use & (engines == engine)
             own = own if own.sum() >= 60 else use
-            costs[engine] = fit_first_token(costs[engine], wait[own], decode[own],
+            costs[engine] = fit_first_token(costs[engine], wait[own], decode[own], steps[own],
                                             runs.real_ttft[own], weights[own])
         first = _first(runs, costs, wait, decode)
         ttft = Ridge.fit(_keys(runs), _numbers(runs), np.log(runs.real_ttft / first), weights, use)
@@ -148,6 +164,7 @@ class _Fitted:
         keys, numbers = _keys(runs), _numbers(runs)
         decode = _base(runs, self.costs) * np.exp(_bounded(self.tpot.predict(keys, numbers)))
         first = _first(runs, self.costs, _wait(runs, self.costs), decode)
+        decode = decode * runs.bundled
         seen = np.array([c.model in self.models for c in runs.cases])
         shift = np.where(seen, _bounded(self.ttft.predict(keys, numbers)), 0.0)
         return decode, first * np.exp(shift)
@@ -182,8 +199,8 @@ def _wait(runs: Runs, costs: Mapping[str, Costs]) -> Array:
 
 
 def _first(runs: Runs, costs: Mapping[str, Costs], wait: Array, decode: Array) -> Array:
-    return np.array([costs[c.engine].first_token(w, d)
-                     for c, w, d in zip(runs.cases, wait, decode, strict=True)])
+    return np.array([float(costs[c.engine].first_token(w, d, s)) for c, w, d, s
+                     in zip(runs.cases, wait, decode, runs.steps, strict=True)])
 
 
 def _weights(runs: Runs) -> Array:

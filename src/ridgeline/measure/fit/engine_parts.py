@@ -17,6 +17,8 @@ __all__ = ["Costs", "Ridge", "fit_costs", "fit_first_token"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
+# First-token costs in the order of `Costs.first`.
+FIRST = ("request", "queue", "first_token_steps", "stream", "poll")
 # Allowed log factors on kernel times, and how strongly they are held at 1.
 _FACTOR = (-0.8, 1.2)
 _HOLD = 4.0
@@ -24,8 +26,9 @@ _HOLD = 4.0
 _FIXED_LOW = (1e-6, 1e-8, 1e-8, 1e-10)
 _FIXED_HIGH = (1.5e-2, 2e-4, 5e-5, 5e-6)
 _FIXED_START = (5e-4, 1e-5, 3e-6, 1e-7)
-# request [s], queue [1], first_token_steps [1]: ranges and starts.
-_FIRST_LOW, _FIRST_HIGH, _FIRST_START = (1e-3, 0.7, 1e-2), (0.3, 4.0, 60.0), (0.03, 1.2, 3.0)
+# request [s], queue, first_token_steps, stream, poll [1]: ranges and starts.
+_FIRST_LOW, _FIRST_HIGH = (1e-3, 0.7, 1e-2, 0.3, 0.1), (0.3, 4.0, 60.0, 1.1, 1.1)
+_FIRST_START = (0.03, 1.2, 3.0, 0.6, 0.5)
 # Weights of sizes are held at 0 twice as strongly as those of the level itself.
 _SIZES = (1.0, 2.0, 2.0, 2.0, 2.0)
 _ROUNDS, _OUTLIER = 6, 0.08
@@ -38,28 +41,34 @@ class Costs:
     Attributes:
         factors: on kernel times, in the order of KINDS.
         fixed: seconds a step, layer, sequence and prompt token, in the order of FIXED.
-        first: request [s], queue [1], first_token_steps [1].
+        first: request [s], queue, first_token_steps, stream, poll [1].
     """
 
     factors: Array
     fixed: Array
-    first: tuple[float, float, float] = (0.0, 1.0, 0.0)
+    first: tuple[float, ...] = (0.0, 1.0, 0.0, 1.0, 0.5)
 
     def seconds(self, components: Array) -> Any:
         """Time of a component vector, or of rows of them [s]."""
         return components @ np.concatenate([self.factors, self.fixed])
 
-    def first_token(self, wait: Any, decode: Any) -> Any:
-        """Time to first token from the replayed wait and the decode step [s]."""
-        request, queue, steps = self.first
-        return request + queue * wait + steps * decode
+    def first_token(self, wait: Any, decode: Any, steps: Any) -> Any:
+        """Time to first token from the replayed wait and the decode step [s].
+
+        Args:
+            wait, decode: seconds.
+            steps: tokens gathered for a message and steps between polls, in the last axis; NaN
+                where nobody says.
+        """
+        request, queue, usual, stream, poll = self.first
+        known = stream * steps[..., 0] + poll * steps[..., 1]
+        return request + queue * wait + np.where(np.isnan(known), usual, known) * decode
 
     def to_json(self) -> dict[str, Any]:
         """The form of engines.json."""
-        request, queue, steps = self.first
+        first = dict(zip(FIRST, self.first, strict=True))
         return {**{name: float(f"{v:.4g}") for name, v in zip(FIXED, self.fixed, strict=True)},
-                "request": float(f"{request:.4g}"), "queue": float(f"{queue:.4g}"),
-                "first_token_steps": float(f"{steps:.4g}"),
+                **{name: float(f"{value:.4g}") for name, value in first.items()},
                 "kernels": {k: round(float(v), 3) for k, v in zip(KINDS, self.factors,
                                                                   strict=True)}}
 
@@ -88,21 +97,21 @@ def fit_costs(components: Array, real: Array, weights: Array) -> Costs:
     return Costs(values[:kinds], values[kinds:])
 
 
-def fit_first_token(costs: Costs, wait: Array, decode: Array, real: Array, weights: Array) -> Costs:
+def fit_first_token(costs: Costs, wait: Array, decode: Array, steps: Array, real: Array,
+                    weights: Array) -> Costs:
     """The costs with request, queue and first-token steps that explain measured first tokens."""
     from scipy.optimize import least_squares
 
     root = np.sqrt(weights)
 
     def residuals(theta: Array) -> Array:
-        request, queue, steps = np.exp(theta)
-        result: Array = root * np.log((request + queue * wait + steps * decode) / real)
+        trial = dataclasses.replace(costs, first=tuple(np.exp(theta)))
+        result: Array = root * np.log(trial.first_token(wait, decode, steps) / real)
         return result
 
     found = least_squares(residuals, np.log(_FIRST_START), loss="soft_l1", f_scale=0.2,
                           bounds=(np.log(_FIRST_LOW), np.log(_FIRST_HIGH)))
-    request, queue, steps = (float(v) for v in np.exp(found.x))
-    return dataclasses.replace(costs, first=(request, queue, steps))
+    return dataclasses.replace(costs, first=tuple(float(v) for v in np.exp(found.x)))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import Any
@@ -14,8 +15,9 @@ from ridgeline.measure.truth.names import architecture_named
 from ridgeline.measure.truth.serving_row import ServingRow, read_serving_row
 from ridgeline.serving.deployed import Deployed
 from ridgeline.serving.latency import Pools
+from ridgeline.serving.measured_run import Protocol, protocol_named
 
-__all__ = ["pools_of", "run_of"]
+__all__ = ["pools_of", "protocol_of", "run_of"]
 
 
 def run_of(row: Mapping[str, Any]) -> tuple[ServingRow, Pools]:
@@ -28,6 +30,19 @@ def run_of(row: Mapping[str, Any]) -> tuple[ServingRow, Pools]:
     return run, pools_of(run)
 
 
+def protocol_of(run: ServingRow) -> Protocol:
+    """How the row's load was generated, and how its engine answered clients.
+
+    vLLM sends a first token at once whatever its interval, and so does a prefill pool.
+    """
+    protocol, recipe = protocol_named(run.protocol), run.recipe
+    at_once = run.disaggregated or run.decode.deployment.engine == "vllm"
+    if at_once or not recipe.known:
+        return dataclasses.replace(protocol, stream=0 if at_once else None)
+    return dataclasses.replace(protocol, stream=recipe.stream,
+                               poll=recipe.poll_steps(run.concurrency))
+
+
 def pools_of(run: ServingRow) -> Pools:
     """The pools of a row; replicas alike share their tables."""
     longest = run.prompt + run.output
@@ -37,7 +52,7 @@ def pools_of(run: ServingRow) -> Pools:
     return Pools(decode, prefill, run.decode.workers, run.prefill.workers)
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=4096)
 def _replica(model: str, system: str, deployment: Deployment, longest: int) -> Deployed:
     architecture, chip = architecture_named(model), load_chip(system)
     cluster = Cluster.of(chip, deployment.chips_per_replica)

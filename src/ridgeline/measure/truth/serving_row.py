@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 from ridgeline.deployment import Deployment
 from ridgeline.errors import BadInput
 from ridgeline.measure.truth.names import look_up
+from ridgeline.measure.truth.recipes import Recipe, recipe_of
 
 __all__ = ["Pool", "ServingRow", "read_serving_row"]
 
@@ -46,6 +48,7 @@ class ServingRow:
         prompt, output: nominal tokens of a request.
         concurrency: requests in flight in all.
         protocol: "inferencex" or "dynamo".
+        recipe: how the decoding pool was launched, where that was published.
     """
 
     model: str
@@ -56,6 +59,7 @@ class ServingRow:
     output: int
     concurrency: int
     protocol: str
+    recipe: Recipe = Recipe()
 
     @property
     def disaggregated(self) -> bool:
@@ -80,8 +84,21 @@ def read_serving_row(row: Row) -> ServingRow:
         prefill = decode
     if not concurrency:
         raise BadInput("the row states neither concurrency nor batch size")
+    recipe = recipe_of(row, _version(row), decode.deployment.tp)
+    if prefill is decode:
+        prefill = decode = _launched(decode, recipe, int(row["isl"]), int(concurrency))
     return ServingRow(str(row["model_path"]), str(row["system"]), prefill, decode,
-                      int(row["isl"]), int(row["osl"]), int(concurrency), str(row["protocol"]))
+                      int(row["isl"]), int(row["osl"]), int(concurrency), str(row["protocol"]),
+                      recipe)
+
+
+def _launched(pool: Pool, recipe: Recipe, prompt: int, concurrency: int) -> Pool:
+    """The pool with its recipe's settings; pools apart have scripts of their own."""
+    plan = pool.deployment
+    return Pool(dataclasses.replace(
+        plan, kv=recipe.kv or plan.kv, memory_fraction=recipe.memory_fraction,
+        max_num_batched_tokens=recipe.token_budget(prompt, concurrency),
+        max_num_seqs=recipe.sequences), pool.workers)
 
 
 def _replica_share(row: Row, pool: Pool) -> tuple[int, Pool]:
@@ -152,7 +169,7 @@ def _version(row: Row) -> str:
     version = str(row.get("backend_version") or "")
     if not version[:1].isdigit():
         version = ""          # a nightly build counts as the newest
-    found = re.search(r"[:/]v?(\d+\.\d+[\w.]*)", str(row.get("silicon_data_source") or ""))
+    found = re.search(r"[:/]v?(\d+\.\d+\.\d[\w.]*)", str(row.get("silicon_data_source") or ""))
     return version if version or not found else found[1]
 
 

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ridgeline.measure.truth.reader import Table
-from ridgeline.measure.truth.serving_pools import run_of
+from ridgeline.measure.truth.serving_pools import protocol_of, run_of
 from ridgeline.measure.validate.prediction import Advance, Interval, Predictions, each_row
 from ridgeline.serving.latency import latency
-from ridgeline.serving.measured_run import protocol_named
 
 
 def predict(table: Table, advance: Advance) -> Predictions:
@@ -20,9 +19,9 @@ def predict(table: Table, advance: Advance) -> Predictions:
 
 def _answer(row: dict[str, Any]) -> Mapping[str, Interval]:
     run, pools = run_of(row)
-    found = latency(pools, protocol_named(run.protocol), concurrency=run.concurrency,
-                    prompt=run.prompt, output=run.output, protocol_name=run.protocol,
-                    model=run.model)
+    found = latency(pools, protocol_of(run), concurrency=run.concurrency, prompt=run.prompt,
+                    output=run.output, protocol_name=run.protocol, model=run.model,
+                    speculation=run.recipe.speculation)
     return {"ttft": _around(found.ttft, found.ttft_spread),
             "tpot": _around(found.tpot, found.tpot_spread)}
 

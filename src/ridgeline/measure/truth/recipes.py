@@ -1,0 +1,128 @@
+"""How the engines of measured rows were launched, where their benchmark published its scripts."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from ridgeline.catalog import load_chip
+
+__all__ = ["Recipe", "recipe_of"]
+
+# Only this protocol's runs come from the scripts that recipes.toml was read off.
+_PROTOCOL = "inferencex"
+_CONDITIONS = ("engine", "model", "weights", "chips", "tp_at_most", "since", "before", "versions",
+               "image")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Launch settings that a measured row does not state.
+
+    Attributes:
+        known: whether a published script says so; the rest are defaults where it does not.
+        kv: number format of the cache; None: the engine's default.
+        memory_fraction: share of device memory; None: the engine's default.
+        budget: tokens of a step; None: the engine's default.
+        budget_prompts: tokens of a step as a multiple of the prompt; 0: not used.
+        budget_load: whether the budget grows to prompt + requests + 64.
+        sequences: sequences in a step at most; None: no limit that binds.
+        stream: tokens between messages to the client.
+        poll: decode steps between looks at new requests, for fewer than 16 requests and for more.
+        speculation: "mtp" where several tokens are drafted a step, else "".
+    """
+
+    known: bool = False
+    kv: str | None = None
+    memory_fraction: float | None = None
+    budget: int | None = None
+    budget_prompts: float = 0.0
+    budget_load: bool = False
+    sequences: int | None = None
+    stream: int = 0
+    poll: tuple[int, int] = (0, 0)
+    speculation: str = ""
+
+    def token_budget(self, prompt: int, concurrency: int) -> int | None:
+        """Tokens of one step, in steps of 512 so that like runs share their tables."""
+        if self.budget_prompts:
+            return max(int(self.budget_prompts * prompt), 2048)
+        if self.budget_load and self.budget is not None:
+            need = -(-(prompt + concurrency + 64) // 512) * 512
+            return max(self.budget, need)
+        return self.budget
+
+    def poll_steps(self, concurrency: float) -> int:
+        """Steps between looks at new requests."""
+        return self.poll[concurrency >= 16]
+
+
+def recipe_of(row: Mapping[str, Any], version: str, tp: int) -> Recipe:
+    """The recipe of a row of a serving-latency table; defaults where none is published.
+
+    Args:
+        row: the table's row.
+        version: of the engine.
+        tp: tensor-parallel degree of the pool.
+    """
+    if row["protocol"] != _PROTOCOL:
+        return Recipe()
+    for entry in _entries():
+        if _holds(entry, row, version, tp):
+            facts = {k: v for k, v in entry.items() if k not in _CONDITIONS}
+            facts["poll"] = tuple(facts.get("poll", (0, 0)))
+            return Recipe(known=True, **facts)
+    return Recipe()
+
+
+@functools.cache
+def _entries() -> list[dict[str, Any]]:
+    text = (resources.files("ridgeline.measure.truth") / "recipes.toml").read_text("utf-8")
+    return list(tomllib.loads(text)["recipe"])
+
+
+def _holds(entry: Mapping[str, Any], row: Mapping[str, Any], version: str, tp: int) -> bool:
+    formats = {str(row.get(name) or "") for name in ("gemm_quant_mode", "moe_quant_mode",
+                                                     "precision")}
+    measured = _measured(row)
+    return (entry["engine"] == row["backend"]
+            and entry["model"] in str(row["model_path"]).lower()
+            and ("weights" not in entry or bool(formats & _words(entry["weights"])))
+            and ("chips" not in entry or bool({_chip(row), _architecture(row)}
+                                              & set(entry["chips"])))
+            and tp <= entry.get("tp_at_most", tp)
+            and ("since" not in entry or (measured is not None and measured >= entry["since"]))
+            and ("before" not in entry or (measured is not None and measured < entry["before"]))
+            and ("versions" not in entry or version.startswith(tuple(entry["versions"])))
+            and str(row.get("silicon_data_source") or "").endswith(entry.get("image", "")))
+
+
+_WORDS = {"bf16": ("bf16", "bfloat16"), "nvfp4": ("nvfp4", "fp4"), "fp8": ("fp8", "fp8_block")}
+
+
+def _words(weights: list[str]) -> set[str]:
+    """How tables write the formats."""
+    return {word for name in weights
+            for word in _WORDS.get(name, (name,))}
+
+
+def _chip(row: Mapping[str, Any]) -> str:
+    return load_chip(str(row["system"])).name
+
+
+def _architecture(row: Mapping[str, Any]) -> str:
+    return load_chip(str(row["system"])).architecture
+
+
+def _measured(row: Mapping[str, Any]) -> datetime.date | None:
+    """When the run was made, where its source says."""
+    text = str(row.get("silicon_data_source") or "")
+    found = (re.search(r"measured=(\d{4}-\d{2}-\d{2})", text)
+             or re.search(r"date=(\d{4}-\d{2}-\d{2})", text))
+    return datetime.date.fromisoformat(found[1]) if found else None

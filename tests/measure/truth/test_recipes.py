@@ -1,0 +1,85 @@
+"""Launch settings that tables do not state, where the benchmark published its scripts."""
+
+import datetime
+
+import pytest
+
+from ridgeline.measure.truth.recipes import Recipe, _entries, recipe_of
+from ridgeline.measure.truth.serving_pools import protocol_of
+from ridgeline.measure.truth.serving_row import read_serving_row
+
+ROW = {"protocol": "inferencex", "backend": "sglang", "backend_version": "0.5.9",
+       "model_path": "deepseek-ai/DeepSeek-R1", "system": "b200_sxm", "precision": "fp8",
+       "gemm_quant_mode": "fp8_block", "moe_quant_mode": "fp8_block", "mode": "agg", "isl": 1024,
+       "osl": 1024, "concurrency": 32, "batch_size": 32, "tp_size": 8, "pp_size": 1,
+       "attention_dp_size": 1, "moe_tp_size": 8, "moe_ep_size": 1,
+       "silicon_data_source": "db-dump; measured=2026-02-05T00:00:00.000Z; image:v0.5.9-cu130"}
+
+
+def recipe(**changes):
+    row = {**ROW, **changes}
+    return recipe_of(row, str(row["backend_version"]), int(row["tp_size"]))
+
+
+def test_each_recipe_is_well_formed():
+    for entry in _entries():
+        assert {"engine", "model"} <= set(entry)
+        assert entry.get("memory_fraction", 0.5) <= 1
+        since = entry.get("since", datetime.date(2026, 1, 1))
+        assert isinstance(since, datetime.date)
+
+
+def test_only_the_published_protocol_has_recipes():
+    assert recipe(protocol="dynamo") == Recipe()
+    assert recipe(model_path="somebody/else") == Recipe()
+
+
+def test_an_eight_bit_deepseek_streams_thirty_tokens_at_a_time():
+    found = recipe()
+    assert (found.kv, found.stream, found.budget) == ("fp8", 30, 32768)
+    assert (found.poll_steps(15), found.poll_steps(16)) == (10, 30)
+
+
+def test_formats_chips_and_degrees_choose_the_recipe():
+    assert recipe(moe_quant_mode="nvfp4").stream == 10
+    assert recipe(system="h200_sxm").kv is None
+    assert recipe(tp_size=4).memory_fraction == 0.95
+
+
+@pytest.mark.parametrize(("version", "date", "drafts"), [
+    ("1.2.0rc6.post3", "2026-02-06", "mtp"), ("1.2.0rc6.post2", "2026-02-06", ""),
+    ("1.1.0rc2.post2", "2026-01-14", "mtp"), ("1.1.0rc2.post2", "2025-12-15", "")])
+def test_images_and_dates_tell_speculation(version, date, drafts):
+    found = recipe(backend="trtllm", backend_version=version,
+                   silicon_data_source=f"x; measured={date}T00:00:00.000Z")
+    assert found.speculation == drafts
+
+
+def test_budgets_follow_the_load():
+    assert Recipe(budget=8192, budget_load=True).token_budget(8192, 64) == 8704
+    assert Recipe(budget=8192, budget_load=True).token_budget(1024, 64) == 8192
+    assert Recipe(budget_prompts=2).token_budget(8192, 4) == 16384
+    assert Recipe().token_budget(1024, 4) is None
+
+
+def test_a_row_is_deployed_as_its_recipe_says():
+    run = read_serving_row(ROW)
+    plan = run.decode.deployment
+    assert (plan.kv, plan.max_num_batched_tokens, plan.max_num_seqs) == ("fp8", 32768, 128)
+    protocol = protocol_of(run)
+    assert (protocol.stream, protocol.poll) == (30, 30)
+
+
+def test_first_tokens_of_vllm_go_out_at_once():
+    run = read_serving_row({**ROW, "backend": "vllm", "model_path": "MiniMaxAI/MiniMax-M2.5"})
+    assert protocol_of(run).stream == 0
+
+
+def test_nobody_says_how_other_servers_stream():
+    assert protocol_of(read_serving_row({**ROW, "protocol": "dynamo"})).stream is None
+
+
+def test_times_of_day_are_no_versions():
+    run = read_serving_row({**ROW, "backend_version": "", "silicon_data_source":
+                            "measured=2025-11-02T00:00:00.000Z; workflow_run_id=101"})
+    assert run.decode.deployment.engine_version == ""

@@ -139,6 +139,7 @@ def kind_of(claim: TextClaim) -> tuple[str, Check]:
          or "chip_hours" in has, training_claims.check_training_time),
         ("peak rate", "flop_rate" in has, facts.check_peak),
         ("bandwidth", "bandwidth" in has, facts.check_link),
+        ("power", "watts" in has, facts.check_power),
         ("operations", bool(has & {"flop", "flop_days"}), training_claims.check_flop),
         ("count", claim.model is not None
          and bool(has & {"layers", "heads", "kv_heads", "experts", "vocab"}),

@@ -18,7 +18,7 @@ from ridgeline.timing import bounds, critical_batch
 from ridgeline.work import matmul_roofline
 
 __all__ = ["check_batch", "check_fit", "check_kv", "check_link", "check_params", "check_peak",
-           "check_ridge", "check_weights", "compared", "said"]
+           "check_power", "check_ridge", "check_weights", "compared", "said"]
 
 
 def compared(what: str, claimed: float | Amount, right: float, unit: str, *,
@@ -93,16 +93,35 @@ def check_weights(claim: TextClaim, subject: Subject) -> Checked:
         return check_kv(claim, subject)
     if claim.says("optimi[sz]er", "training state", "to train", "gradients?"):
         return _training_state(claim, subject, amount)
-    right = subject.total_params * subject.weight_bits / 8
+    if subject.architecture is None and subject.params is None:
+        return _chip_memory(subject, amount)
+    right = subject.weight_bytes
     derivation = (derive(weight_bytes, {
         "n_params": Given(subject.total_params, "derived", subject.label),
-        "bits": Given(subject.weight_bits, "datasheet", f"format {subject.weights}")}),)
-    return compared(f"weights of {subject.label} in {subject.weights}", amount, right, "B",
+        "bits": Given(8 * right / subject.total_params, "datasheet",
+                      f"format {subject.stored}")}),)
+    return compared(f"weights of {subject.label} in {subject.stored}", amount, right, "B",
                     topic="bytes", stored=True, derivation=derivation,
                     ratios={"counted in fp16 where a narrower format is stored":
                             16 / subject.weight_bits,
                             "active parameters counted instead of all":
                             subject.active_params / subject.total_params})
+
+
+def _chip_memory(subject: Subject, amount: Amount) -> Checked:
+    """Bytes without a model are the memory of the machine."""
+    have = subject.n_chips * subject.hardware.memory_bytes
+    return compared(f"memory of {subject.machine}", amount, have, "B", topic="bytes", stored=True)
+
+
+def check_power(claim: TextClaim, subject: Subject) -> Checked:
+    """Watts of a chip against its board power."""
+    amount = claim.amount("watts")
+    assert amount is not None
+    if not subject.hardware.tdp:
+        raise BadInput(f"the catalog has no power for {subject.hardware.name}")
+    return compared(f"board power of {subject.machine}", amount,
+                    subject.n_chips * subject.hardware.tdp, "W")
 
 
 def _training_state(claim: TextClaim, subject: Subject, amount: Amount) -> Checked:
@@ -298,7 +317,7 @@ def _active(subject: Subject, amount: Amount) -> Checked:
 def check_fit(claim: TextClaim, subject: Subject) -> Checked:
     """Whether the weights fit the memory of a machine, and with how much left."""
     chip = subject.hardware
-    need = subject.total_params * subject.weight_bits / 8
+    need = subject.weight_bytes
     have = subject.n_chips * chip.memory_bytes
     denied = claim.says(r"not fit", r"n't fit", r"cannot fit", "too (?:big|large)")
     fits = need <= have
@@ -306,7 +325,7 @@ def check_fit(claim: TextClaim, subject: Subject) -> Checked:
     chips = math.ceil(need / chip.memory_bytes)
     state = "fit" if fits else "do not fit"
     sentence = (f"{verdict}: {format_si(need, 'B')} of weights ({subject.label} in "
-                f"{subject.weights}) {state} in {format_si(have, 'B')} of {subject.machine}")
+                f"{subject.stored}) {state} in {format_si(have, 'B')} of {subject.machine}")
     if not fits:
         sentence += f"; {chips} of them would hold the weights"
     quantities: dict[str, Value] = {

@@ -27,7 +27,7 @@ __all__ = ["check_cost", "check_energy", "check_utilisation"]
 def _best_rate(claim: TextClaim, subject: Subject) -> tuple[float, str]:
     """Most tokens a second of the phase, and the words for it."""
     if phase_of(claim) == "prefill":
-        return prefill_limit(subject, subject.weights, claim.value("prompt")), "of input"
+        return prefill_limit(subject, None, claim.value("prompt")), "of input"
     batch, context = claim.value("batch"), claim.value("context", "prompt") or 0.0
     size = batch or largest_batch(subject, context)
     words = f"at batch {batch:,.0f}" if batch else "at the best batch"

@@ -55,7 +55,7 @@ def rate_factor(claim: TextClaim, subject: Subject) -> float:
 
 def _prefill_rate(claim: TextClaim, subject: Subject, rate: float) -> Checked:
     prompt = claim.value("prompt", "context")
-    limit = prefill_limit(subject, subject.weights, prompt)
+    limit = prefill_limit(subject, None, prompt)
     share = rate / limit
     quantities = _quantities(rate, limit, share, "token/s")
     ways = _prefill_ways(subject, rate, prompt, share) if share > _ROUNDING else ()
@@ -73,7 +73,7 @@ def _prefill_rate(claim: TextClaim, subject: Subject, rate: float) -> Checked:
                    derivation=ceiling_derivation(subject, rate))
 
 
-def prefill_limit(subject: Subject, weights: str, prompt: float | None = None) -> float:
+def prefill_limit(subject: Subject, weights: str | None, prompt: float | None = None) -> float:
     """Most prompt tokens a second of the machine, with attention when the prompt is known."""
     whole = subject.whole(weights)
     if not prompt:
@@ -197,13 +197,13 @@ def largest_batch(subject: Subject, context: float) -> float:
 def _batch_for(subject: Subject, rate: float, context: float, most: float) -> float:
     """Least batch that allows the rate, by bisection: throughput grows with the batch."""
     low, high = 1.0, most
-    while high - low > 0.5:
+    while high - low > 1e-4 * high:
         middle = (low + high) / 2
         if middle / decode_seconds(subject, middle, context) >= rate:
             high = middle
         else:
             low = middle
-    return float(math.ceil(high - 0.5))
+    return float(math.ceil(high * (1 - 1e-4)))
 
 
 def decode_seconds(subject: Subject, batch: float, context: float,
@@ -351,4 +351,4 @@ def _quantities(value: float, limit: float, share: float, unit: str) -> dict[str
 
 def described(subject: Subject) -> str:
     """Model, format and machine in words."""
-    return f"{subject.label} in {subject.weights} on {subject.machine}"
+    return f"{subject.label} in {subject.stored} on {subject.machine}"

@@ -147,7 +147,7 @@ def check_count(claim: TextClaim, subject: Subject) -> Checked:
 def check_needed(claim: TextClaim, subject: Subject) -> Checked:
     """How many chips the weights need."""
     chip = subject.hardware
-    need = subject.total_params * subject.weight_bits / 8
+    need = subject.weight_bytes
     least, claimed = math.ceil(need / chip.memory_bytes), subject.n_chips
     verdict = "correct" if least == claimed else "wrong"
     if claim.says("at least") and least > claimed:

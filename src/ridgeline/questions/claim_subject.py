@@ -102,6 +102,14 @@ class Subject:
         return self.architecture.weight_format if self.architecture else "bf16"
 
     @property
+    def stored(self) -> str:
+        """The weight format in words, that of experts where it differs."""
+        experts = self.architecture.expert_format if self.architecture else None
+        if self.format or not experts or experts == self.weights:
+            return self.weights
+        return f"{self.weights} with experts in {experts}"
+
+    @property
     def weight_bits(self) -> float:
         """Bits of a weight in its format."""
         from ridgeline.formats import get_format
@@ -123,16 +131,30 @@ class Subject:
         bits = get_format(self.kv_format or "bf16").bits
         return float(self.architecture.kv_bytes_per_token(kv_bits=bits))
 
+    @property
+    def weight_bytes(self) -> float:
+        """Stored weights: in the format named, else as the model declares each matrix [bytes]."""
+        if self.architecture is None or self.format:
+            return self.total_params * self.weight_bits / 8
+        from ridgeline.deployment import Deployment
+        from ridgeline.deployment.sharding import weight_formats
+
+        formats = weight_formats(self.architecture, Deployment())
+        return float(sum(w.elements * repeats * formats.bits(w) / 8
+                         for w, repeats in self.architecture.weights()))
+
     def whole(self, weights: str | None = None) -> WholeModel:
-        """The model as the textbook sees it, all chips one group, in a weight format.
+        """The model as the textbook sees it, all chips one group.
+
+        Args:
+            weights: format of all weights; None: the one named, else as the model declares.
 
         Raises:
             BadInput: no machine or model, or the chip cannot run the format.
         """
-        name = weights or self.weights
         if self.architecture is None:
-            return self._sized(name)
-        return whole_model(self._resolved(name))
+            return self._sized(weights or self.weights)
+        return whole_model(self._resolved(weights or self.format))
 
     def _sized(self, name: str) -> WholeModel:
         from ridgeline.formats import compute_format, get_format
@@ -142,7 +164,7 @@ class Subject:
                           0.0, self.n_chips, chip.peak(compute_format(name, chip)),
                           chip.memory_bandwidth)
 
-    def _resolved(self, name: str) -> Any:
+    def _resolved(self, name: str | None) -> Any:
         from ridgeline.deployment import Deployment
         from ridgeline.deployment.operands import settle_formats
         from ridgeline.machine import Cluster
@@ -159,7 +181,8 @@ class Subject:
         """The peak at which the weights' format runs ("bf16", "fp8")."""
         from ridgeline.formats import compute_format
 
-        return compute_format(weights or self.weights, self.hardware)
+        declared = self.architecture.expert_format if self.architecture else None
+        return compute_format(weights or self.format or declared or self.weights, self.hardware)
 
     def with_chips(self, n_chips: int) -> Subject:
         """The same on another number of chips."""

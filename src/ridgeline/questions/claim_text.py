@@ -68,6 +68,7 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
                    r"(?:GPU|TPU|chip|accelerator|A100|H100|H200|H800|B200)[- ]?h(?:ou)?rs?\b"),
     ("share", rf"{_NUMBER}\s?(?:%|percent|per cent)"),
     ("joules_per_token", rf"{_NUMBER}\s?(?P<u>m?J|joules?)\s?(?:/|per)\s?{_TOK}\b"),
+    ("watts", rf"{_NUMBER}\s?(?P<w>k?)(?:W|watts?)\b"),
     ("bytes", rf"{_NUMBER}\s?{_BYTE}\b"),
     ("batch", rf"(?:batch(?:\s?size)?|\bB|concurrency)\s?(?:of\s|=|>=|>|≥|is\s|at\s)?\s?{_NUMBER}"
               r"(?![\w.]*\d*[BbxX])"),
@@ -210,6 +211,8 @@ def _si(kind: str, match: re.Match[str], part: str) -> float:
         return value / 100
     if kind in ("flop", "flop_rate", "flop_days"):
         return value * _FLOPS[parts.get("p") or ""] * (86400.0 if kind == "flop_days" else 1.0)
+    if kind == "watts":
+        return value * (1e3 if parts["w"] else 1.0)
     if kind == "chip_hours":
         return value * 3600.0
     if kind == "joules_per_token":

@@ -108,7 +108,8 @@ def test_spread_wrong_answers_lose_votes():
     assert majority_share(1.0, 8) == 1 and majority_share(0.0, 8) == 0
 
 
-@pytest.mark.parametrize("call", [(1.5, 3, 1), (0.5, 0, 1), (0.5, 3, 0), (0.5, 10**6, 1)])
+@pytest.mark.parametrize("call", [(1.5, 3, 1), (0.5, 0, 1), (0.5, 3, 0), (0.5, 10**6, 1),
+                                  (0.5, 3, 101)])
 def test_impossible_votes(call):
     with pytest.raises(BadInput):
         majority_share(*call)

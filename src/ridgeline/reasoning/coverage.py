@@ -110,9 +110,11 @@ def pass_at_k(n: int, c: int, k: int) -> float:
         raise BadInput(f"pass@{k} cannot be estimated from {n} samples; k must be 1 to {n}")
     if n - c < k:
         return 1.0
+    # The product is the same with c and k exchanged: take the shorter one.
+    few, many = min(c, k), max(c, k)
     left = 1.0
-    for j in range(n - c + 1, n + 1):
-        left *= 1.0 - k / j
+    for j in range(n - few + 1, n + 1):
+        left *= 1.0 - many / j
     return 1.0 - left
 
 
@@ -148,7 +150,7 @@ def majority_share(success_rate: float, samples: int, wrong_answers: int = 1) ->
     Args:
         success_rate: chance that one sample is right.
         samples: votes, at most 100,000.
-        wrong_answers: different wrong answers that compete, at most 1,000.
+        wrong_answers: different wrong answers that compete, at most 100.
 
     Raises:
         BadInput: a share outside 0 to 1, or a count out of range.
@@ -158,8 +160,8 @@ def majority_share(success_rate: float, samples: int, wrong_answers: int = 1) ->
     """
     if not 0 <= success_rate <= 1:
         raise BadInput(f"success rate must be between 0 and 1, not {success_rate:g}")
-    if not 1 <= samples <= 100_000 or not 1 <= wrong_answers <= 1000:
-        raise BadInput("a vote needs 1 to 100,000 samples and 1 to 1,000 wrong answers, not "
+    if not 1 <= samples <= 100_000 or not 1 <= wrong_answers <= 100:
+        raise BadInput("a vote needs 1 to 100,000 samples and 1 to 100 wrong answers, not "
                        f"{samples} and {wrong_answers}")
     if wrong_answers > 1:
         return _drawn_majority(success_rate, samples, wrong_answers)

@@ -24,6 +24,7 @@ _VERDICT = ("correct", "passed", "success", "is_correct", "resolved", "result", 
 _TRUE = {"true", "1", "1.0", "yes", "passed", "pass", "correct", "resolved"}
 _FALSE = {"false", "0", "0.0", "no", "failed", "fail", "incorrect", "unresolved"}
 _RESAMPLES = 400
+_MOST_SAMPLES = 10**7
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def _counted(path: str | Path, at: int, row: Mapping[str, Any], total: str, righ
     except (TypeError, ValueError, KeyError):
         raise BadInput(f"{path} row {at}: {total} and {right} must be numbers, not "
                        f"{row.get(total)!r} and {row.get(right)!r}") from None
-    if not (n == int(n) >= 1 and c == int(c) and 0 <= c <= n) if abs(n) < 1e15 else True:
+    if not (1 <= n <= _MOST_SAMPLES and 0 <= c <= n and n == int(n) and c == int(c)):
         raise BadInput(f"{path} row {at}: {c:g} right of {n:g} samples is impossible")
     key = _first(_ID, {str(k) for k in row})
     return Problem(str(row[key]) if key else str(at), int(n), int(c))

@@ -276,3 +276,43 @@ def test_wrong_options(args, match):
     done = CliRunner().invoke(retrieval, args)
     assert isinstance(done.exception, BadInput)
     assert match.replace(".", "") in str(done.exception).replace(".", "")
+
+
+def test_shipped_constants_come_from_the_shipped_rows():
+    from ridgeline.measure.retrieval.fit import fit_searches
+    from ridgeline.measure.retrieval.refit import read_passes, read_searches
+    from ridgeline.truth_data import shipped_file
+
+    now, rows = shipped_constants(), read_searches(shipped_file("retrieval.csv.xz"))
+    assert fit_distances(rows) == pytest.approx(now.distances, rel=1e-3)
+    found = fit_searches(rows, now)
+    for name, terms in found.items():
+        assert terms == pytest.approx(now.seconds[name], rel=1e-3, abs=1e-15)
+    assert len(read_passes(shipped_file("encoder.csv.xz"))) > 30
+
+
+def test_shipped_errors_are_within_what_is_promised():
+    from ridgeline.truth_data import shipped_file
+
+    reports = validate_files([shipped_file("retrieval.csv.xz"), shipped_file("encoder.csv.xz")])
+    errors = {(g.group, g.metric): g for r in reports for g in r.groups}
+    for kind in ("flat", "ivf", "hnsw"):
+        assert errors[f"index={kind}", "query"].median_ape_pct < 25
+        assert errors[f"index={kind}", "query"].coverage80_pct > 65
+    assert errors["all", "tokens_per_s"].median_ape_pct < 20
+
+
+def test_left_out_sizes_and_dimensions_are_predicted():
+    """Fitted without a size, or without a dimension, the times of it are still found."""
+    from ridgeline.measure.retrieval.constants import fit_laws
+    from ridgeline.measure.retrieval.fit import held_out
+    from ridgeline.measure.retrieval.refit import read_searches
+    from ridgeline.truth_data import shipped_file
+
+    rows = read_searches(shipped_file("retrieval.csv.xz"))
+    for key in ("n", "dim"):
+        found = held_out(rows, shipped_constants(), lambda r, k=key: r[k],
+                         lambda some: fit_laws(some, shipped_constants()))
+        for kind in ("flat", "ivf", "hnsw"):
+            errors = [abs(p / r["query_s"] - 1) for r, p in found if r["index"] == kind]
+            assert len(errors) > 50 and np.median(errors) < 0.25, (key, kind)

@@ -26,7 +26,8 @@ from ridgeline.retrieval.encoder_time import encoder_counts, encoder_seconds
 if TYPE_CHECKING:
     from ridgeline.model.architecture import Architecture
 
-__all__ = ["cache_bytes", "cpu_name", "encoder_architecture", "fit_constants", "rescaled",
+__all__ = ["cache_bytes", "cpu_name", "encoder_architecture", "fit_constants", "fit_laws",
+           "rescaled",
            "write_constants"]
 
 _FAMILIES = ("flat", "flat_batched", "sq8", "ivf", "hnsw", "pq", "ivfpq")
@@ -71,9 +72,7 @@ def fit_constants(rows: Sequence[Row], encoder_rows: Sequence[Row], *, cpu: str,
                          {}, 1.0, (), {}, {}, source)
 
     def fit(some: Sequence[Row]) -> CpuConstants:
-        laws = dataclasses.replace(empty, distances=fit_distances(some),
-                                   imbalance=imbalance(some))
-        return dataclasses.replace(laws, seconds=fit_searches(some, laws))
+        return fit_laws(some, empty)
 
     whole = fit(rows)
     spread: dict[str, list[float]] = {}
@@ -86,6 +85,12 @@ def fit_constants(rows: Sequence[Row], encoder_rows: Sequence[Row], *, cpu: str,
     return dataclasses.replace(
         whole, spread={name: _quantiles(errors) for name, errors in spread.items()},
         recall=tuple(_recall(rows)), builds=_fit_builds(rows, whole), encoder=encoder)
+
+
+def fit_laws(rows: Sequence[Row], base: CpuConstants) -> CpuConstants:
+    """Laws of visited vectors and seconds of every term from rows, the rest from `base`."""
+    laws = dataclasses.replace(base, distances=fit_distances(rows), imbalance=imbalance(rows))
+    return dataclasses.replace(laws, seconds=fit_searches(rows, laws))
 
 
 def _column(name: str) -> Any:
@@ -150,11 +155,8 @@ def _recall(rows: Sequence[Row]) -> list[dict[str, Any]]:
 def _fit_builds(rows: Sequence[Row], c: CpuConstants) -> dict[str, dict[str, float]]:
     """Seconds of the terms of building, by kind."""
     out: dict[str, dict[str, float]] = {}
-    once: dict[tuple[Any, ...], Row] = {}
-    for row in rows:
-        once.setdefault((row["index"], row["n"], row["dim"], row["data"]), row)
-    for kind in sorted({str(r["index"]) for r in once.values()}):
-        mine = [r for r in once.values() if r["index"] == kind]
+    for kind in sorted({str(r["index"]) for r in rows}):
+        mine = [r for r in rows if r["index"] == kind]
         out[kind] = nonnegative([build_counts(plan_of(r), c) for r in mine],
                                 [float(r["train_s"]) + float(r["add_s"]) for r in mine])
     return out

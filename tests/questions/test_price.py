@@ -134,6 +134,21 @@ def test_a_rent_of_the_catalog_carries_its_date() -> None:
     assert all(row[-1] for row in table(answer, "market"))
 
 
+@pytest.mark.parametrize("fields", [{}, {"concurrency": 1}, {"model": "DeepSeek-V3",
+                                                            "machine": "8xB200-SXM"}])
+def test_intervals_are_ordered_and_never_faster_than_physics(fields: dict[str, Any]) -> None:
+    asked = ask(**fields)
+    found, answer = priced(asked), price(asked)
+    for name in ("usd_per_mtok_input", "usd_per_mtok_output", "usd_per_request",
+                 "tokens_per_s_per_user"):
+        q: Any = answer[name]
+        assert q.low <= q.value <= q.high, name
+    low: Any = answer["usd_per_mtok_input"]
+    # The rent is given, so the low end is the cost at most at the peak.
+    assert found.mfu_prefill * low.value / low.low <= 1 + 1e-9
+    assert answer.value("mfu_prefill") < 1 and answer.value("mfu_decode") < 1
+
+
 def test_encoders_are_priced_by_what_they_read() -> None:
     answer = price(ask(model="bge-m3", prompt=512, output=1))
     assert "usd_per_mtok_output" not in answer.quantities

@@ -22,9 +22,10 @@ from ridgeline.errors import BadInput
 from ridgeline.explain.derivation import Derivation, Given, derive
 from ridgeline.quantity import Basis, Quantity, check_positive, format_si
 from ridgeline.questions.answer import Answer, Cell, Table, Value
+from ridgeline.questions.performance import Spread, calibrated_performance
 from ridgeline.questions.price import compute_peak
 from ridgeline.questions.resolve import Resolved, resolve
-from ridgeline.questions.token_speeds import replica_speeds
+from ridgeline.questions.token_speeds import above_floor, replica_speeds
 from ridgeline.report.figure import Axis, Figure, Line
 from ridgeline.scenario import Scenario
 
@@ -80,6 +81,7 @@ class _Found:
     kv: float
     recompute: float
     rate: float
+    spread: Spread
     tiers: tuple[TierCost, ...]
 
     @property
@@ -139,6 +141,11 @@ def _look(ask: CacheAsk) -> _Found:
         raise BadInput(f"{resolved.architecture.name} keeps no cache that grows with the prompt")
     speeds = replica_speeds(resolved, np.ones(1), np.array([prompt]), ideal=ask.ideal)
     rate = float(speeds.prefill_rate[0])
+    spread: Spread = (0.0, 0.0, 0.0, 0.0)
+    if not ask.ideal and ask.prefill_mfu is None:
+        done = 2.0 * float(resolved.architecture.active_params) * rate
+        busy = done / (compute_peak(resolved) * speeds.chips)
+        spread = above_floor(calibrated_performance(resolved).ttft_spread, busy, 1.0)
     if ask.prefill_mfu is None:
         again = token_cost(n_chips=float(speeds.chips), usd_per_chip_hour=rent.mid,
                            throughput=rate)
@@ -147,7 +154,7 @@ def _look(ask: CacheAsk) -> _Found:
         rate = ask.prefill_mfu * compute_peak(resolved) * speeds.chips / per_token
         again = mfu_token_cost(flop_per_token=per_token, usd_per_chip_hour=rent.mid,
                                peak_flops_per_s=compute_peak(resolved), mfu=ask.prefill_mfu)
-    return _Found(ask, resolved, rent, kv, float(again), rate,
+    return _Found(ask, resolved, rent, kv, float(again), rate, spread,
                   tier_costs(resolved.cluster.chip, rent, today=ask.today))
 
 
@@ -161,13 +168,18 @@ def _quantities(found: _Found) -> dict[str, Value]:
     exact = Quantity.exact
     basis: Basis = "derived" if ask.ideal or ask.prefill_mfu else "calibrated"
     first = found.break_even(device)
+
+    def around(value: float, unit: str) -> Quantity:
+        return Quantity(value, value * math.exp(min(0.0, found.spread[1])),
+                        value * math.exp(max(0.0, found.spread[2])), unit, basis)
+
     out: dict[str, Value] = {
         "bound": f"in device memory a cache pays if it is used again within "
                  f"{format_si(first, 's')}; after that, keep it further away or compute it again",
         "kv_bytes_per_token": exact(found.kv, "B"),
         "prompt_cache_bytes": exact(found.kv * found.prompt, "B"),
-        "recompute_usd_per_mtok": exact(found.recompute, "USD/Mtok", basis),
-        "recompute_s": exact(found.prompt / found.rate, "s", basis),
+        "recompute_usd_per_mtok": around(found.recompute, "USD/Mtok"),
+        "recompute_s": around(found.prompt / found.rate, "s"),
         "break_even_device_s": exact(first, "s", basis),
     }
     for hold, write in zip(ask.holds, ask.writes, strict=True):

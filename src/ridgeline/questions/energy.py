@@ -17,6 +17,7 @@ from ridgeline.questions.answer import Answer, Cell, Table, Value
 from ridgeline.questions.fit import shortfall
 from ridgeline.questions.performance import (
     Performance,
+    Spread,
     calibrated_performance,
     decode_context,
     deployed_of,
@@ -25,7 +26,7 @@ from ridgeline.questions.performance import (
 )
 from ridgeline.questions.price import compute_peak
 from ridgeline.questions.resolve import Resolved, resolve
-from ridgeline.questions.token_speeds import replica_speeds
+from ridgeline.questions.token_speeds import above_floor, replica_speeds
 from ridgeline.scenario import Scenario
 from ridgeline.timing.roofline import wire_bytes
 from ridgeline.training.run_plan import run_emissions
@@ -113,7 +114,7 @@ class Joules:
         memory, link: energy of a bit.
         per_flop: energy of an operation [J].
         chips: of a replica; `watts` of one at the meter, `idle_watts` without work.
-        rate: output tokens per second of a replica.
+        spreads: of prefill and decode times, quantiles of log(real / predicted).
     """
 
     ask: EnergyAsk
@@ -126,6 +127,7 @@ class Joules:
     chips: int
     watts: float
     idle_watts: float
+    spreads: tuple[Spread, Spread]
 
     def bottom_up(self, phase: Phase) -> float:
         """Energy of a token of a phase, added up from its parts [J]."""
@@ -185,8 +187,13 @@ def joules(ask: EnergyAsk) -> Joules:
                        "draw its board power; give --pj-per-flop or a smaller --memory-pj")
     perform = (ideal_performance if ask.ideal else calibrated_performance)(resolved)
     prefill, decode = _phases(ask, resolved, perform)
-    return Joules(ask, resolved, prefill, decode, memory, link, per_flop,
-                  resolved.deployment.chips_per_replica, watts, board * ask.idle_share)
+    chips = resolved.deployment.chips_per_replica
+    busy = prefill.flop / (compute_peak(resolved) * chips)
+    spreads = (above_floor(perform.ttft_spread, busy, prefill.seconds),
+               above_floor(perform.tpot_spread, perform.tpot_floor, decode.seconds)
+               if decode else perform.tpot_spread)
+    return Joules(ask, resolved, prefill, decode, memory, link, per_flop, chips, watts,
+                  board * ask.idle_share, spreads)
 
 
 def _given(picojoules: float | None) -> BitEnergy | None:
@@ -246,12 +253,12 @@ def _quantities(found: Joules) -> dict[str, Value]:
     read, parts = found.meter(found.prefill), found.bottom_up(found.prefill)
     fresh = work.prompt * (1 - work.prefix_hit)
     request, low = read * fresh, parts * fresh
-    out: dict[str, Value] = {"joules_per_prompt_token": exact(read, "J"),
+    out: dict[str, Value] = {"joules_per_prompt_token": _around(found, read, 0),
                              "joules_per_prompt_token_bottom_up": exact(parts, "J")}
     if found.decode is not None:
         made, parts = found.meter(found.decode), found.bottom_up(found.decode)
         request, low = request + made * work.output, low + parts * work.output
-        out = {"bound": _bound(found), "joules_per_output_token": exact(made, "J"),
+        out = {"bound": _bound(found), "joules_per_output_token": _around(found, made, 1),
                "joules_per_output_token_bottom_up": exact(parts, "J"), **out,
                "watt_hours_per_1k_tokens": exact(
                    float(energy_use.watt_hours(energy=1000 * made * ask.pue)), "Wh"),
@@ -273,6 +280,14 @@ def _quantities(found: Joules) -> dict[str, Value]:
         "pj_per_bit_memory": Quantity(found.memory.mid * 1e12, found.memory.low * 1e12,
                                       found.memory.high * 1e12, "1", "assumed"),
     }
+
+
+def _around(found: Joules, value: float, phase: int) -> Quantity:
+    """Energy at the meter, which goes with time, with its interval."""
+    spread = found.spreads[phase]
+    return Quantity(value, value * math.exp(min(0.0, spread[1])),
+                    value * math.exp(max(0.0, spread[2])), "J",
+                    "derived" if found.ask.ideal else "calibrated")
 
 
 def _read_back(found: Joules, least: float) -> dict[str, Value]:

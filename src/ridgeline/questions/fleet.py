@@ -167,12 +167,12 @@ def _basis(found: _Found) -> Basis:
     return "calibrated" if any(y.replica for y in found.yields) else "assumed"
 
 
-def _around(found: _Found, value: float, unit: str) -> Quantity:
-    """A rate with its interval: errors of pools are taken to go together."""
+def _around(found: _Found, value: float, unit: str, passes: float) -> Quantity:
+    """A rate with its interval: errors of pools go together, no end above the compute ceiling."""
     low = min((y.spread[0] for y in found.yields), default=0.0)
     high = max((y.spread[1] for y in found.yields), default=0.0)
-    return Quantity(value, value * math.exp(min(0.0, low)), value * math.exp(max(0.0, high)), unit,
-                    _basis(found))
+    most = min(math.exp(max(0.0, high)), max(1.0, found.total("ceiling") / passes))
+    return Quantity(value, value * math.exp(min(0.0, low)), value * most, unit, _basis(found))
 
 
 def _quantities(found: _Found) -> dict[str, Value]:
@@ -181,20 +181,21 @@ def _quantities(found: _Found) -> dict[str, Value]:
     power = sum((y.pool.watts or y.pool.chip.tdp or math.nan) * y.pool.count
                 for y in found.yields)
     decode, ceiling = found.total("decode"), found.total("ceiling")
+    prefill, mixed = found.total("prefill"), found.mixed
     served = demand.users_served(throughput=requests * load.output, token_rate=ask.token_rate,
                                  active_share=ask.active_share)
     out: dict[str, Value] = {
         "bound": f"decoding reaches {decode / ceiling:.2%} of the compute ceiling and "
                  f"{decode / found.total('floor'):,.3g} times the floor of one sequence a chip",
-        "passes_per_s": _around(found, found.mixed, "token/s"),
-        "decode_passes_per_s": _around(found, decode, "token/s"),
-        "prefill_passes_per_s": _around(found, found.total("prefill"), "token/s"),
+        "passes_per_s": _around(found, mixed, "token/s", mixed),
+        "decode_passes_per_s": _around(found, decode, "token/s", decode),
+        "prefill_passes_per_s": _around(found, prefill, "token/s", prefill),
         "ceiling_passes_per_s": Quantity.exact(ceiling, "token/s"),
         "floor_passes_per_s": Quantity.exact(found.total("floor"), "token/s"),
-        "requests_per_s": _around(found, requests, "req/s"),
-        "tokens_per_day": _around(found, found.mixed * 86400, "token/day"),
-        "decode_tokens_per_day": _around(found, decode * 86400, "token/day"),
-        "users": _around(found, float(served), "1"),
+        "requests_per_s": _around(found, requests, "req/s", mixed),
+        "tokens_per_day": _around(found, mixed * 86400, "token/day", mixed),
+        "decode_tokens_per_day": _around(found, decode * 86400, "token/day", decode),
+        "users": _around(found, float(served), "1", mixed),
         "chips": sum(y.pool.count for y in found.yields),
         "power_w": Quantity.exact(power, "W"),
         "usd_per_hour": Quantity.exact(found.usd_per_hour, "USD", "assumed"),

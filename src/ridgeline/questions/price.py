@@ -25,7 +25,7 @@ from ridgeline.questions.performance import (
     per_replica,
 )
 from ridgeline.questions.resolve import Resolved, resolve
-from ridgeline.questions.token_speeds import replica_speeds
+from ridgeline.questions.token_speeds import above_floor, replica_speeds
 from ridgeline.scenario import Scenario
 
 __all__ = ["ListPrice", "PriceAsk", "Priced", "batch_for_speed", "compute_peak", "price", "priced",
@@ -181,7 +181,8 @@ def priced(ask: PriceAsk) -> Priced:
         perform.output_tokens_per_s / max(work.output, 1) / resolved.deployment.dp)
     return _costed(ask, resolved, rent, (speeds, _widest(resolved, speeds, ask.ideal)),
                    (batch, context, decode_s, rate),
-                   (perform.ttft_spread, perform.tpot_spread),
+                   (perform.ttft_spread, above_floor(perform.tpot_spread, perform.tpot_floor,
+                                                     decode_s)),
                    (perform.bound_prefill, perform.bound_decode), loop,
                    _flop(resolved, perform))
 
@@ -224,6 +225,7 @@ def _costed(ask: PriceAsk, resolved: Resolved, rent: ChipRent, sweeps: tuple[Spe
     whole = chips * rent.mid / 3600.0 / loop / ask.utilisation if loop > 0 else math.nan
     peak = compute_peak(resolved) * chips
     mfu = rate * flop[0] / peak, batch / decode_s * flop[1] / peak
+    spreads = above_floor(spreads[0], mfu[0], 1.0), spreads[1]
     return Priced(ask, resolved, rent, *sweeps, batch, context, decode_s, rate, fresh, made, cached,
                   request, *mfu, flop, spreads, bounds, whole)
 
@@ -256,10 +258,9 @@ def _batches(batch: float) -> Array:
 
 
 def _contexts(resolved: Resolved, context: float) -> Array:
-    """Lengths from a thousand tokens to what the model takes."""
-    longest = min(LONGEST, resolved.architecture.max_context or LONGEST)
-    top = max(longest, 2 * context, 16384.0)
-    return np.unique(np.append(np.geomspace(1024.0, top, 25), context))
+    """Lengths up to what the model takes, most of them above a thousand tokens."""
+    top = max(min(LONGEST, resolved.architecture.max_context or LONGEST), context)
+    return np.unique(np.append(np.geomspace(min(1024.0, top / 8), top, 25), context))
 
 
 def step_of(found: Priced) -> tuple[Array, Array, Array]:

@@ -25,12 +25,12 @@ def quantities(found: Priced) -> dict[str, Value]:
         "usd_per_mtok_input": cost(found.input, 0),
         "usd_per_mtok_output": cost(found.output, 1),
         "usd_per_mtok_cached": Quantity.exact(found.cached, "USD/Mtok", "derived"),
-        "usd_per_request": Quantity.exact(found.request, "USD", basis),
+        "usd_per_request": _request(found),
         "usd_per_request_shared_loop": Quantity.exact(found.whole_loop, "USD", basis),
         "output_input_ratio": Quantity.exact(found.output / found.input, "1", basis),
-        "tokens_per_s_per_user": Quantity.exact(1 / found.decode_s, "token/s", basis),
-        "output_tokens_per_s_per_chip": Quantity.exact(
-            found.batch / found.decode_s / found.speeds.chips, "token/s", basis),
+        "tokens_per_s_per_user": _rate(found, 1 / found.decode_s),
+        "output_tokens_per_s_per_chip": _rate(
+            found, found.batch / found.decode_s / found.speeds.chips),
         "batch": Quantity.exact(found.batch, "1", basis),
         "mfu_prefill": Quantity.exact(found.mfu_prefill, "1", basis),
         "mfu_decode": Quantity.exact(found.mfu_decode, "1", basis),
@@ -61,6 +61,26 @@ def _around(found: Priced) -> Any:
                         _basis(found.ask))
 
     return quantity
+
+
+def _rate(found: Priced, value: float) -> Quantity:
+    """A rate of decoding with its interval."""
+    spread = found.spreads[1]
+    return Quantity(value, value * math.exp(-max(0.0, spread[2])),
+                    value * math.exp(-min(0.0, spread[1])), "token/s", _basis(found.ask))
+
+
+def _request(found: Priced) -> Quantity:
+    """Cost of a request; its phases are taken to err together."""
+    work, cost = found.resolved.scenario.workload, _around(found)
+    value, low, high = found.request, found.request, found.request
+    fresh = work.prompt * (1 - work.prefix_hit)
+    for tokens, each, phase in ((fresh, found.input, 0), (work.output, found.output, 1)):
+        if tokens and math.isfinite(each):
+            ends = cost(each, phase)
+            low -= tokens * (each - ends.low) / 1e6
+            high += tokens * (ends.high - each) / 1e6
+    return Quantity(value, low, high, "USD", _basis(found.ask))
 
 
 def _modes(found: Priced) -> dict[str, Value]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ridgeline.economics.surface import Array, Speeds, decode_mesh
-from ridgeline.questions.performance import SINGLE_STREAM, deployed_of
+from ridgeline.questions.performance import SINGLE_STREAM, Spread, deployed_of
 from ridgeline.questions.resolve import Resolved
 from ridgeline.questions.textbook import WholeModel, whole_model
 from ridgeline.serving.deployed import Deployed
@@ -22,7 +22,7 @@ from ridgeline.timing.roofline import StepBounds, step_bounds
 from ridgeline.timing.step_table import StepTable
 from ridgeline.work.step import Step, prefill_step
 
-__all__ = ["replica_speeds"]
+__all__ = ["above_floor", "replica_speeds"]
 
 
 def replica_speeds(resolved: Resolved, batches: Array, contexts: Array, *, ideal: bool = False
@@ -53,6 +53,14 @@ def replica_speeds(resolved: Resolved, batches: Array, contexts: Array, *, ideal
         rate = _prefill_rate(replica, contexts)
     return Speeds(np.asarray(batches, float), np.asarray(contexts, float), decode, room, rate,
                   resolved.deployment.chips_per_replica)
+
+
+def above_floor(spread: Spread, floor: float, time: float) -> Spread:
+    """A spread of log(real / predicted) whose lower ends stay above a time's physical floor."""
+    known = 0 < floor < math.inf and 0 < time < math.inf
+    least = min(0.0, math.log(floor / time)) if known else 0.0
+    low, lower, upper, high = spread
+    return max(low, least), max(lower, least), upper, high
 
 
 def _decode(replica: Deployed, batches: Array, contexts: Array, lengths: tuple[float, float]

@@ -118,7 +118,8 @@ def test_a_larger_rate_is_never_easier(factor, phase):
 
 
 @pytest.mark.parametrize("claim", [
-    "", "   ", "hello world", "NaN tok/s on H100", "-5 tok/s of Llama-3-8B on H100",
+    "100 tok/s of Llama-3-70B on H100 at batch 1e15", "", "   ", "hello world",
+    "NaN tok/s on H100", "-5 tok/s of Llama-3-8B on H100",
     "0 tok/s of Llama-3-8B on H100", "1e400 tok/s of Llama-3-8B on H100", "10 tok/s",
     "10 tok/s of Llama-3-8B", "10 tok/s on H100", "x" * 3000, "100 tok/s of Llama-3-70B on 0xH100",
     "TTFT 300 ms of Llama-3-8B on H100", "Llama-3-8B on H100", "training a 70B model took 3 days",

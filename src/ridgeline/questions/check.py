@@ -21,6 +21,7 @@ from ridgeline.questions.claim_units import check_conversion
 __all__ = ["check", "check_text", "kind_of"]
 
 _CONDITIONS = ("prompt", "context", "batch")
+_LARGEST = 1e9
 Check = Callable[[TextClaim, Subject], Checked]
 
 
@@ -77,6 +78,8 @@ def check_text(claim: TextClaim) -> tuple[str, Checked]:
     for amount in claim.amounts:
         if not 0 < amount.value < math.inf:
             raise BadInput(f"{amount.text!r} is not a positive amount")
+        if amount.kind in _CONDITIONS and amount.value > _LARGEST:
+            raise BadInput(f"{amount.text!r} is more than any machine holds; at most {_LARGEST:g}")
     compared = ratios.check_ratio_of(claim, subject)
     if compared is not None:
         return "ratio", compared
@@ -99,7 +102,7 @@ def _completed(claim: TextClaim, model: str | None, machine: str | None, weights
         load_architecture(model)
     if machine:
         parse_machine(machine)
-    extra = tuple(Amount(kind, float(value), f"--{kind}", float(value))
+    extra = tuple(Amount(kind, float(value), f"{kind} {value:g}", float(value))
                   for kind, value in numbers.items() if value is not None)
     given = {a.kind for a in extra}
     amounts = (*extra, *(a for a in claim.amounts if a.kind not in given))

@@ -147,6 +147,8 @@ def _of_chip(name: str, chip: str | None) -> dict[str, float]:
 
 def _values(solved: Solved) -> dict[str, Value]:
     name = solved.part.name
+    if math.isnan(solved.value):
+        return {name: "undefined"}
     out: dict[str, Value] = {name: Quantity.exact(solved.value, solved.unit)}
     if solved.asymptotic is not None:
         out[f"{name}_asymptotic"] = Quantity.exact(solved.asymptotic, solved.unit)

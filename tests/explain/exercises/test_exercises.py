@@ -71,6 +71,8 @@ def test_narrow_layers_are_never_compute_bound():
     assert math.isinf(solution.part("batch_small").value)
     assert grade(solution, math.inf, "batch_small").accepted
     assert "never" in grade(solution, 500.0, "batch_small").sentence
+    both = solve(question("3"), {"D": 256, "E": 256})
+    assert math.isnan(both.part("ratio").value) and not grade(both, 1.0, "ratio").accepted
 
 
 def test_the_algebra_is_that_of_the_formula():
@@ -86,7 +88,8 @@ def test_the_algebra_is_that_of_the_formula():
 
 def test_nonsense_is_refused():
     asked = question("3")
-    for bad in ({"Q": 1.0}, {"D": 0.0}, {"D": -4.0}, {"D": math.nan}, {"D": math.inf}):
+    for bad in ({"Q": 1.0}, {"D": 0.0}, {"D": -4.0}, {"D": math.nan}, {"D": math.inf},
+                {"D": 1e300}, {"bw": 1e-300}):
         with pytest.raises(BadInput):
             solve(asked, bad)
     with pytest.raises(UnknownName, match="unknown exercise"):

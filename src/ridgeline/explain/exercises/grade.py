@@ -92,7 +92,8 @@ def _slips(solution: Solution, solved: Solved, answer: float) -> list[str]:
 
 
 def _values(solved: Solved) -> str:
-    text = f"exactly {solved.value:.6g}" if math.isfinite(solved.value) else "never, at any batch"
+    text = (f"exactly {solved.value:.6g}" if math.isfinite(solved.value) else
+            "undefined" if math.isnan(solved.value) else "never, at any batch")
     if solved.asymptotic is not None:
         text += f", asymptotically {solved.asymptotic:.6g}"
     if solved.whole is not None:

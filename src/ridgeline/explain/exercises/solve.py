@@ -11,7 +11,10 @@ from ridgeline.explain.derivation import Derivation, Given, derive
 from ridgeline.explain.exercises.question import Part, Question
 from ridgeline.explain.expressions import evaluate, find_formula
 
-__all__ = ["Solution", "Solved", "solve", "symbolic_steps"]
+__all__ = ["Solution", "Solved", "solve", "symbolic_steps", "variants"]
+
+# Numbers of an exercise: from the bytes of a fraction of a bit to the FLOP of every run together.
+_LEAST, _MOST = 1e-6, 1e30
 
 
 @dataclass(frozen=True)
@@ -80,13 +83,15 @@ def _numbers(question: Question, given: Mapping[str, float]) -> dict[str, float]
                            + ", ".join(f"{k}={v:g}" for k, v in question.given.items()))
         if isinstance(value, bool) or not (math.isfinite(value) and value > 0):
             raise BadInput(f"{name} is {value}; it must be a positive, finite number")
+        if not _LEAST <= value <= _MOST:
+            raise BadInput(f"{name} is {value:g}; it must be from {_LEAST:g} to {_MOST:g}")
     return {**question.given, **{k: float(v) for k, v in given.items()}}
 
 
 def _solved(part: Part, known: Mapping[str, float], given: Mapping[str, float], algebra: bool
             ) -> Solved:
     if part.value:
-        value = float(evaluate(part.value, known))
+        value = _of_results(part.value, known)
         return Solved(part, value, "1", None, None, (), (f"{part.name} = {part.value}",))
     exact = _derived(part.formula, part.args, known, given)
     steps, asymptotic = [exact], None
@@ -98,6 +103,16 @@ def _solved(part: Part, known: Mapping[str, float], given: Mapping[str, float], 
     whole = float(math.ceil(value - 1e-9)) if part.whole and math.isfinite(value) else None
     return Solved(part, value, exact.result.unit, asymptotic, whole, tuple(steps),
                   symbolic_steps(part) if algebra else ())
+
+
+def _of_results(text: str, known: Mapping[str, float]) -> float:
+    """An expression of earlier results; undefined where two of them are infinite."""
+    try:
+        return float(evaluate(text, known))
+    except BadInput:
+        if any(math.isinf(v) or math.isnan(v) for v in known.values()):
+            return math.nan
+        raise
 
 
 def _derived(formula: str, args: Mapping[str, str], known: Mapping[str, float],
@@ -158,7 +173,7 @@ def _value_of(question: Question, part: Part, given: Mapping[str, float]) -> flo
     """The exact result of one part, without its derivation."""
     known = dict(given)
     for step in question.parts:
-        known[step.name] = float(evaluate(step.value, known)) if step.value else float(
+        known[step.name] = _of_results(step.value, known) if step.value else float(
             find_formula(step.formula)(**{name: float(evaluate(text, known))
                                           for name, text in step.args.items()}))
         if step is part:

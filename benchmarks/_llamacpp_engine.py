@@ -18,7 +18,7 @@ from ridgeline.formats import get_format
 from ridgeline.measure.engine.client import Endpoint
 from ridgeline.measure.engine.llamacpp import Shape, served_apart, stream_samples, write_model
 from ridgeline.measure.engine.load import run_load
-from ridgeline.measure.engine.local_steps import fit_steps
+from ridgeline.measure.engine.local_steps import Sample, fit_steps
 from ridgeline.measure.engine.protocol import parse_protocol, planned_requests
 from ridgeline.model.load import load_architecture
 from ridgeline.serving.scheduler import Scheduler, named_scheduler
@@ -58,31 +58,42 @@ def streams(folder, quant):
     return rows
 
 
+def spent_on(path, flight, requests, prompt, output, repeats):
+    """Least processor seconds of the server for a closed loop of equal requests."""
+    protocol = parse_protocol(f"closed:{flight}")
+    plan = planned_requests(protocol, requests=requests, prompt=prompt, output=output)
+    with served_apart(path, slots=flight, context=512) as (url, processor_time):
+        endpoint = Endpoint(url, vocabulary=4000, retries=3)
+        run_load(endpoint, protocol, plan, warmup=flight)
+        found = []
+        for _ in range(repeats):
+            before = processor_time()
+            outcome = run_load(endpoint, protocol, plan, warmup=0)
+            found.append(processor_time() - before)
+            assert all(r.served and r.output_tokens == output for r in outcome.records)
+    return min(found), plan
+
+
+def served_steps(path, flight, few=8, many=200):
+    """A decode step of so many sequences, with all the server does for each of their tokens."""
+    less, more = (spent_on(path, flight, flight, 32, n, 3)[0] for n in (few, many))
+    return Sample.of_decode(load_architecture(str(path)), flight, 32 + (few + many) / 2,
+                            (more - less) / (many - few))
+
+
 def server(folder):
-    """Rows of the server under closed loops, from steps measured on the other models."""
+    """Rows of the server under closed loops, from steps of it measured on the other models."""
     quant, shape = SERVED
     seen = []
     for number, reference in enumerate(REFERENCES):
         path = write_model(folder / f"r{number}.gguf", reference, quant)
-        seen += stream_samples(path, prompts=(32, 128), contexts=(64,), batches=CONCURRENCY,
-                               tokens=16, repeats=4)
-        seen += stream_samples(path, prompts=(256,), contexts=(256,), tokens=16, repeats=4)
+        seen += stream_samples(path, prompts=(32, 128, 256), contexts=(), repeats=4)
+        seen += [served_steps(path, flight) for flight in CONCURRENCY]
     fit = fit_steps(seen, format_of(quant))
     path = write_model(folder / "served.gguf", shape, quant)
     architecture, rows = load_architecture(str(path)), []
     for flight in CONCURRENCY:
-        protocol = parse_protocol(f"closed:{flight}")
-        plan = planned_requests(protocol, requests=6 * flight, prompt=96, output=48)
-        with served_apart(path, slots=flight, context=512) as (url, processor_time):
-            endpoint = Endpoint(url, vocabulary=4000, retries=3)
-            run_load(endpoint, protocol, plan, warmup=flight)
-            best = None
-            for _ in range(2):
-                before = processor_time()
-                outcome = run_load(endpoint, protocol, plan, warmup=0)
-                spent = processor_time() - before
-                best = min(spent, best or spent)
-        assert all(r.served and r.output_tokens == 48 for r in outcome.records)
+        best, plan = spent_on(path, flight, 6 * flight, 96, 48, 2)
         table = fit.table(architecture, max_tokens=512, max_sequences=flight, max_context=512)
         run = simulate_replica(table, plan, named_scheduler("reserve", Scheduler(512, flight)),
                                concurrency=flight)

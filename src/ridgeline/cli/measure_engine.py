@@ -103,6 +103,8 @@ def engine(**options: Any) -> None:
             click.echo(f"wrote {path}")
     if not outcome.complete:
         raise SystemExit(130)
+    if not any(r.served for r in outcome.records):
+        raise SystemExit(1)
 
 
 def _endpoint(options: dict[str, Any]) -> Endpoint:
@@ -176,6 +178,8 @@ def _scenario(options: dict[str, Any]) -> Scenario | None:
         return None
     asked = {k: v for k, v in options.items() if k not in ("prompt", "output", "plot")}
     asked["model"] = options["architecture"] or options["served"]
+    if not asked["model"]:
+        raise BadInput("--on needs to know what the model is: give --architecture MODEL")
     return read_options(asked)
 
 

@@ -255,7 +255,7 @@ def test_the_command_reads_and_writes(run, tmp_path):
     ("engine", "http://127.0.0.1:9", "--output", "nan"),
     ("engine", "http://127.0.0.1:9", "--body", "[]"),
     ("engine", "http://127.0.0.1:9", "--stall", "0s"),
-    ("engine", "http://127.0.0.1:9", "--tp", "8"),
+    ("engine", "http://127.0.0.1:9", "--tp", "8"), ("engine", "http://127.0.0.1:9", "--on", "L4"),
     ("engine", "http://127.0.0.1:9", "--rows", "r.csv"),
     ("engine", "http://127.0.0.1:9", "--length-cv", "nan"),
     ("engine", "http://127.0.0.1:9", "--warmup", "-1"),
@@ -271,3 +271,6 @@ def test_bad_flags_get_one_line(args, run, tmp_path):
 def test_a_server_that_is_not_there(run):
     code, _, errors = run("engine", "http://127.0.0.1:9", "--requests", "2", "--json")
     assert code == 2 and "connect" in errors and errors.count("\n") == 1
+    code, out, _ = run("engine", "http://127.0.0.1:9", "--requests", "2", "--warmup", "0", "--json")
+    found = json.loads(out)["answer"]
+    assert code == 1 and found["failed"]["value"] == 2 and "ttft_mean_s" not in found

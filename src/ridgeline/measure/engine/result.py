@@ -71,8 +71,8 @@ def engine_answer(outcome: Outcome, settings: Mapping[str, Any],
     values: dict[str, Any] = {"bound": f"{settings.get('model') or 'model'} at "
                                        f"{settings.get('url', '')}, {settings.get('protocol', '')}"}
     for name in MEASURES:
-        values |= {f"{name}_{part}_s": known(numbers[f"{name}_{part}"], "s", "measured")
-                   for part in PARTS}
+        values |= {f"{name}_{part}_s": known(value, "s", "measured") for part in PARTS
+                   if (value := numbers[f"{name}_{part}"]) == value}
     values |= {name: known(numbers[name], unit, "measured") for name, unit in (
         ("output_tokens_per_s", "token/s"), ("prompt_tokens_per_s", "token/s"),
         ("requests_per_s", "1/s"))}

@@ -16,10 +16,9 @@ from ridgeline.numeric import Numeric
 from ridgeline.search.curves import Array
 from ridgeline.search.findings import Piece
 from ridgeline.search.goal import Goal, Replica, Scored, score
-from ridgeline.search.rated import Rated, Times, corrected_log, correction_of
-from ridgeline.serving.latency import Pools, case_of
+from ridgeline.search.rated import POOLS_APART, Rated, Times, corrected_log, correction_of
+from ridgeline.serving.latency import Pools, case_of, learned
 from ridgeline.serving.measured_run import STEADY
-from ridgeline.timing.engine import engine_content
 
 __all__ = ["DECODE_WORKERS", "TwoPools", "best_pairs", "kv_transfer_time",
            "pool_pieces"]
@@ -122,15 +121,14 @@ class TwoPools:
     @property
     def _lines(self) -> tuple[tuple[float, float], tuple[float, float]]:
         """Corrections of time per token and of time to first token."""
-        content, requests = engine_content(), self.decode.requests
+        requests = self.decode.requests
         pools = self.pools()
         case = case_of(pools, protocol="", concurrency=8.0,
                        prompt=max(1, round(requests.new * STEADY.stretch(requests.prompt.law))),
                        output=max(1, round(requests.mean_output
                                            * STEADY.stretch(requests.output.law))))
-        seen = case.model in content["models"]
-        return (correction_of(content["tpot"], case),
-                correction_of(content["ttft"], case) if seen else (0.0, 0.0))
+        return (correction_of(learned("tpot", case), case),
+                correction_of(learned("ttft", case), case))
 
     def times(self, workers: Array, decode_workers: Array, batch: Array) -> Times:
         """Times of a closed loop with `batch` requests a decode replica in flight.
@@ -282,7 +280,7 @@ def pool_piece(pair: TwoPools, number: int, goal: Goal, setting: Any, batch: Arr
     times = pair.times(workers, many, batch)
     constants = pair.constants(workers, many)
     room = np.full(batch.shape, max(pair.decode.rooms))
-    off = pair.decode.requests.margins
+    off = POOLS_APART
 
     def at(ttft: float, tpot: float) -> Scored:
         return score(goal, constants, batch=batch * many, room=room * many,

@@ -20,10 +20,9 @@ from ridgeline.search.space import Shape
 from ridgeline.search.speculation import Draft, DraftedDeployed
 from ridgeline.search.steady import Steady, Traffic, steady_times
 from ridgeline.serving.deployed import Deployed
-from ridgeline.serving.latency import Pools, case_of
+from ridgeline.serving.latency import Pools, case_of, learned
 from ridgeline.serving.measured_run import STEADY, Protocol
 from ridgeline.timing.adjust import BOUND, MEASURED, ServingCase
-from ridgeline.timing.engine import engine_content
 from ridgeline.timing.roofline import StepBounds, bound_name, step_bounds
 from ridgeline.work.step import Step, decode_step, prefill_step
 
@@ -49,6 +48,9 @@ class Margins:
 EQUAL_LENGTHS = Margins()
 # Means over requests of very different lengths: short outputs that meet a prompt weigh heavily.
 SPREAD_LENGTHS = Margins(0.62, 0.85, 2.8, 1.6)
+
+# Pools apart are answered in closed form too: only the queue for prompts is approximated.
+POOLS_APART = Margins(0.88, 0.98, 1.05, 1.02)
 
 
 @dataclass(frozen=True)
@@ -268,7 +270,8 @@ def rated(architecture: Architecture, shape: Shape, requests: Requests,
     share = getattr(base.policy, "reserve", 1.0)
     tokens, rooms = _distinct(fitting, requests,
                               requests.mean_prompt + share * requests.mean_output)
-    widest = replica_of(architecture, shape, requests, max(tokens, key=lambda b: tokens[b]))
+    reach = max(tokens, key=lambda b: tokens[b])
+    widest = base if reach is None else replica_of(architecture, shape, requests, reach)
     replica = base if None in fitting else widest
     prompts, shares = requests.prompt.points()
     new = [max(1.0, p * (1 - requests.prefix_hit)) for p in prompts]
@@ -277,14 +280,12 @@ def rated(architecture: Architecture, shape: Shape, requests: Requests,
                        most_sequences=most)
     case = case_of(Pools(replica, replica), protocol="", concurrency=8.0, prompt=_nominal(requests),
                    output=_nominal_output(requests))
-    content = engine_content()
-    seen = case.model in content["models"]
     past = max(0.0, requests.mean_prompt - requests.new)
     return Rated(
         shape, requests, replica, tokens, rooms, curves, _floors(replica, requests, most),
         float(_bounds(replica, prefill_step(tokens=requests.new, past=past)).lower),
-        correction_of(content["ttft"], case) if seen else (0.0, 0.0),
-        correction_of(content["tpot"], case), _cached_seconds(widest, requests), case)
+        correction_of(learned("ttft", case), case), correction_of(learned("tpot", case), case),
+        _cached_seconds(widest, requests), case)
 
 
 def _unlike(held: Holdings) -> Holdings:

@@ -73,7 +73,7 @@ def test_overload_alone_ends_the_search():
     """A target that no TPOT can miss leaves the queue's growth as the limit."""
     search = Search(SCENARIO, Asked(tpot=100.0), Goal(tpot=100.0, precision=0.05))
     kept, missed = highest_rate(search, 1)
-    assert "grows" in missed.broken
+    assert missed is not None and "grows" in missed.broken
     assert 0.7 * search.flood_rate < kept.rate < 1.3 * search.flood_rate
     assert math.isfinite(kept.ttft)
 
@@ -85,10 +85,22 @@ def test_overload_alone_ends_the_search():
     ({"ttft": 1.0, "find": "speed"}, "rate, replicas"),
     ({"ttft": 1.0, "find": "rate", "rate": 3.0}, "leave --rate out"),
     ({"ttft": 1.0, "find": "replicas"}, "needs a load"),
+    ({"ttft": 1.0, "autoscale": "1-2"}, "leave --autoscale out"),
+    ({"ttft": 1.0, "plan": True}, "leave --plan out"),
+    ({"ttft": 1.0, "rate": 5.0, "pools": "1+1"}, "looks for the rate"),
     ({"ttft": 1.0, "find": "replicas", "rate": 3.0, "replicas": 2}, "leave --replicas out")])
 def test_impossible_questions_get_one_line(options, message):
     with pytest.raises(BadInput, match=message):
         ask(**options)
+
+
+def test_too_few_requests_to_find_a_limit_say_so():
+    assert "simulate more" in ask(ttft=1e6, requests=3)["bound"]
+
+
+def test_pools_are_searched_as_they_are():
+    answer = ask(tpot=0.02, pools="2+1", requests=800, precision=0.1)
+    assert answer.value("replicas") == 3 and answer.value("tpot_s") <= 0.02
 
 
 def test_targets_nobody_can_keep_are_infeasible():

@@ -122,7 +122,10 @@ class Reference:
                 self.now = self.later[0].arrival
                 self.arrive()
             if self.rules.interval:
-                self.now = ceil(self.now / self.rules.interval - 1e-9) * self.rules.interval
+                departures = ceil(self.now / self.rules.interval - 1e-9)
+                if departures * self.rules.interval < self.now * (1 - 1e-12):
+                    departures += 1
+                self.now = departures * self.rules.interval
                 self.arrive()
             self.step()
 

@@ -91,7 +91,7 @@ def test_any_rule_serves_everybody(gaps, least, target, cold):
 
 @pytest.mark.parametrize("wrong", [
     (-1, 2), (3, 2), (0, 0), (1, 2, 0.0), (1, 2, float("nan")), (1, 2, 1.0, -1.0),
-    (1, 2, 1.0, 0.0, 0.0), (1, 2, 1.0, 0.0, 1.0, float("inf")), (1, 10**6)])
+    (1, 2, 1.0, 0.0, 0.0), (1, 2, 1.0, 0.0, 1e-9), (1, 2, 1.0, 0.0, 1.0, float("inf")), (1, 10**6)])
 def test_impossible_rules_are_refused(wrong):
     with pytest.raises(BadInput, match="autoscaling"):
         Autoscale(*wrong)

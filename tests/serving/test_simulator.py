@@ -75,7 +75,7 @@ STATIC = st.builds(
     kv_blocks=st.one_of(st.none(), st.integers(12, 60)), block_size=st.sampled_from([1, 4]),
     prompts=st.just("first"), static=st.just(True), reserve=st.just(1.0))
 TRAIN = st.builds(Scheduler, token_budget=st.integers(3, 80), max_num_seqs=st.integers(1, 7),
-                  interval=st.sampled_from([0.0023, 0.0107]))
+                  interval=st.sampled_from([0.0023, 0.0107, 300.0]))
 
 
 def check_equal(requests, rules, concurrency=None):

@@ -163,6 +163,8 @@ def _bound(at: Load, beyond: Load | None, find: str) -> str:
         head = f"{at.replicas:,} replica{'s' * (at.replicas > 1)} keep the targets up to {rate}"
     else:
         head = f"{rate} need {at.replicas:,} replica{'s' * (at.replicas > 1)}"
+    if beyond is None and find == "rate":
+        return f"{head} and at least as far as was tried; simulate more requests"
     return f"{head}; beyond, {beyond.broken}" if beyond is not None and beyond.broken else head
 
 

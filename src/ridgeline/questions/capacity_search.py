@@ -191,8 +191,8 @@ def _grows(run: Run) -> bool:
     return grown > _GROWTH * passed
 
 
-def highest_rate(search: Search, replicas: int) -> tuple[Load, Load]:
-    """The highest rate found to keep the goal, and the lowest found not to.
+def highest_rate(search: Search, replicas: int) -> tuple[Load, Load | None]:
+    """The highest rate found to keep the goal, and the lowest found not to (None: none found).
 
     Raises:
         Infeasible: the goal is missed at any rate.
@@ -205,10 +205,12 @@ def highest_rate(search: Search, replicas: int) -> tuple[Load, Load]:
         if load.broken:
             missed, rate = load, rate / 2
             if kept is None and rate < top / 2**14:
-                raise Infeasible(f"misses the target at any rate: {load.broken} even at "
-                                 f"{format_si(load.rate, '1/s')}")
+                raise Infeasible(f"misses the target at any rate: {load.broken} even when "
+                                 f"requests arrive {format_si(1 / load.rate, 's')} apart")
         else:
             kept, rate = load, rate * 1.25
+            if rate > 64 * top:             # too few requests for any rate to be too high
+                return kept, None
     while missed.rate / kept.rate > 1 + search.goal.precision:
         load = search.at(math.sqrt(kept.rate * missed.rate), replicas)
         kept, missed = (kept, load) if load.broken else (load, missed)

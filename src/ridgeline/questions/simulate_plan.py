@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 from ridgeline.quantity import format_si
 from ridgeline.questions.simulate_asked import Asked
@@ -30,15 +31,17 @@ def planned_scenario(scenario: Scenario, asked: Asked) -> tuple[Scenario, str]:
     from ridgeline.questions.plan_ask import PlanAsk
 
     work = scenario.workload
-    given = {} if scenario.deployment.kv is None else {"kv": (scenario.deployment.kv,)}
-    formats = {} if scenario.deployment.weights is None else {
-        "formats": (scenario.deployment.weights,)}
+    given: dict[str, Any] = {}
+    if scenario.deployment.kv is not None:
+        given["kv"] = (scenario.deployment.kv,)
+    if scenario.deployment.weights is not None:
+        given["formats"] = (scenario.deployment.weights,)
     closed = asked.rate is None and asked.trace is None
     found = plan(PlanAsk(
         scenario.model, (scenario.machine,), work.prompt, max(1, work.output),
         prefix_hit=work.prefix_hit, ttft=asked.ttft or math.inf, tpot=asked.tpot or math.inf,
         rate=_rate(asked), users=work.concurrency if closed else None,
-        engines=(scenario.deployment.engine,), mode="aggregated", **given, **formats))
+        engines=(scenario.deployment.engine,), mode="aggregated", **given))
     best = found.best
     assert best is not None             # plan raises when there is none
     plan_text = ", ".join(f"{name} {value}" for name, value in (

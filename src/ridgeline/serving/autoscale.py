@@ -18,6 +18,9 @@ from ridgeline.timing.step_table import StepTable
 
 __all__ = ["Autoscale", "simulate_scaled"]
 
+# Between decisions at least [s].
+_SHORTEST = 0.01
+
 
 @dataclass(frozen=True)
 class Autoscale:
@@ -44,10 +47,11 @@ class Autoscale:
         if not 0 <= self.least <= self.most <= 1000 or self.most < 1:
             raise BadInput(f"autoscaling needs 0 <= least <= most <= 1,000 replicas, not "
                            f"{self.least} to {self.most}")
-        for name in ("target", "every"):
+        for name, low in (("target", 0.0), ("every", _SHORTEST)):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise BadInput(f"autoscaling's {name} must be positive, not {value:g}")
+            if not (math.isfinite(value) and value > 0 and value >= low):
+                raise BadInput(f"autoscaling's {name} must be positive"
+                               + (f" and at least {low:g} s" if low else "") + f", not {value:g}")
         for name in ("cold_start", "patience"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):

@@ -291,6 +291,8 @@ def advance(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: Floa
             x[at.NOW] = when[head * at.WHEN + at.ARRIVAL]
         if x[at.INTERVAL] > 0:
             departures = math.ceil(x[at.NOW] / x[at.INTERVAL] - 1e-9)
+            if departures * x[at.INTERVAL] < x[at.NOW] * (1 - 1e-12):
+                departures += 1             # the tolerance is for clocks, not for short waits
             x[at.NOW] = departures * x[at.INTERVAL]
         if x[at.NOW] >= x[at.UNTIL]:
             return

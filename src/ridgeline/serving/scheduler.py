@@ -15,6 +15,8 @@ __all__ = ["ORDERS", "SCHEDULERS", "Scheduler", "named_scheduler"]
 ORDERS = ("fcfs", "shortest", "priority")
 SCHEDULERS = ("vllm", "sglang", "static", "reserve")
 _MOST_SEQUENCES = 1 << 20
+# Between departures at most [s].
+_LONGEST = 3600.0
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,8 @@ class Scheduler:
             raise BadInput(f"reserve must be between 0 and 1, not {self.reserve:g}")
         if self.static and (self.reserve != 1 or self.prompts != "first"):
             raise BadInput("static batching needs prompts='first' and reserve=1")
-        if not (math.isfinite(self.interval) and self.interval >= 0):
-            raise BadInput(f"interval must be zero or more seconds, not {self.interval:g}")
+        if not 0 <= self.interval <= _LONGEST:
+            raise BadInput(f"interval must be from 0 to {_LONGEST:g} s, not {self.interval:g}")
         if not (math.isfinite(self.prompt_factor) and self.prompt_factor > 0):
             raise BadInput(f"prompt_factor must be positive, not {self.prompt_factor:g}")
         if self.most_waiting is not None and self.most_waiting < 1:

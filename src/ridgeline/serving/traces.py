@@ -81,6 +81,8 @@ def read_trace(name: str | Path, *, skip_bad: bool = False, sort: bool = False,
     Raises:
         BadInput: no such file, unknown columns, bad rows (how many, the first and why).
     """
+    if not 1e-6 <= speed <= 1e6:
+        raise BadInput(f"the replay speed must be from 0.000001 to 1,000,000, not {speed:g}")
     path, notes = _located(str(name))
     columns, schema = _read(path, str(name))
     if not len(columns.arrival):
@@ -96,8 +98,6 @@ def read_trace(name: str | Path, *, skip_bad: bool = False, sort: bool = False,
         arrival = _spread(arrival)
         notes.append("Arrivals were published in coarse steps; each step's are spread evenly "
                      "over it.")
-    if not (np.isfinite(speed) and speed > 0):
-        raise BadInput(f"the replay speed must be positive, not {speed:g}")
     blocks = None
     if columns.blocks is not None:
         blocks = tuple(np.asarray(b, np.int64) for b in columns.blocks)

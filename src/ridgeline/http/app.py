@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from ridgeline import __version__
@@ -20,7 +21,7 @@ from ridgeline.http.desk import Desk
 from ridgeline.http.guard import Guard
 from ridgeline.http.openapi import ERRORS, describe, question_operation
 from ridgeline.http.pages import add_pages
-from ridgeline.http.work import EXTRAS, Reply, refusal
+from ridgeline.http.work import EXTRAS, Reply, check, refusal
 from ridgeline.http.workers import Workers
 from ridgeline.questions.registry import QUESTIONS
 
@@ -122,6 +123,9 @@ def _add_question(app: FastAPI, name: str) -> None:
         asked = await _read(request)
         if isinstance(asked, Reply):
             return _response(asked)
+        # What cannot be read is refused before a stream begins.
+        if refused := await run_in_threadpool(check, name, asked[0]):
+            return _response(refused)
         return StreamingResponse(request.app.state.desk.stream(name, *asked),
                                  media_type="text/event-stream",
                                  headers={"cache-control": "no-store"})
@@ -135,6 +139,9 @@ def _add_question(app: FastAPI, name: str) -> None:
 
 async def _read(request: Request) -> tuple[dict[str, Any], tuple[str, ...]] | Reply:
     """Body and extras of a request, or why it is refused."""
+    # A form on another site's page can post, but not with this type.
+    if request.headers.get("content-type", "").split(";")[0].strip().lower() != _JSON:
+        return refusal(415, "bad_request", "send the body as application/json")
     include = request.query_params.get("include", "")
     extras = tuple(dict.fromkeys(part for part in include.split(",") if part))
     if any(part not in EXTRAS for part in extras):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
 
 from ridgeline.http.work import EXTRAS
 from ridgeline.questions.registry import QUESTIONS
 
-__all__ = ["ERRORS", "describe", "question_operation"]
+__all__ = ["ERRORS", "describe", "document", "question_operation"]
 
 _QUANTITY = {"type": "object", "required": ["value", "unit"], "properties": {
     "value": {}, "low": {"type": ["number", "null"]}, "high": {"type": ["number", "null"]},
@@ -60,10 +61,11 @@ def question_operation(name: str, *, stream: bool = False) -> dict[str, Any]:
     """Arguments of a route that describe a question."""
     question = QUESTIONS[name]
     kind = "text/event-stream" if stream else "application/json"
-    schema = {"type": "string"} if stream else {"$ref": "#/components/schemas/Answer"}
+    content = {} if stream else {"schema": {"$ref": "#/components/schemas/Answer"}}
     text = question.text + (" Streams progress as server-sent events; closing cancels."
                             if stream else "")
-    found = {200: {"description": "The answer.", "content": {kind: {"schema": schema}}},
+    found: dict[int | str, Any] = {
+        200: {"description": "The answer.", "content": {kind: content}},
              **{code: ERRORS[code] for code in ERRORS if code != 404}}
     return {"summary": question.title, "description": text, "tags": ["questions"],
             "responses": found, "response_class": Response,
@@ -79,16 +81,20 @@ def describe(app: FastAPI) -> None:
     @app.get("/api/openapi.json", include_in_schema=False)
     def openapi() -> dict[str, Any]:
         if not made:
-            from fastapi.openapi.utils import get_openapi
-
-            made.update(get_openapi(title=app.title, version=app.version, routes=app.routes,
-                                    description="Every question of Ridgeline over HTTP."))
-            components = made.setdefault("components", {}).setdefault("schemas", {})
-            components.update(_SCHEMAS)
-            for unused in ("HTTPValidationError", "ValidationError"):
-                components.pop(unused, None)
-            _own_errors(made)
+            made.update(document(app))
         return made
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI description of the application."""
+    made = get_openapi(title=app.title, version=app.version, routes=app.routes,
+                       description="Every question of Ridgeline over HTTP.")
+    components = made.setdefault("components", {}).setdefault("schemas", {})
+    components.update(_SCHEMAS)
+    for unused in ("HTTPValidationError", "ValidationError"):
+        components.pop(unused, None)
+    _own_errors(made)
+    return made
 
 
 def _own_errors(document: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from ridgeline.errors import BadInput, Infeasible, MissingExtra, RidgelineError
 from ridgeline.questions.registry import get_question, only_names
 
-__all__ = ["EXTRAS", "Reply", "answer", "one_line", "refusal"]
+__all__ = ["EXTRAS", "Reply", "answer", "check", "one_line", "refusal"]
 
 # What may be asked for beside the answer.
 EXTRAS = ("figures", "calls", "text")
@@ -50,11 +50,29 @@ def answer(name: str, body: Mapping[str, Any], extras: Sequence[str] = (),
         return refusal(500, "internal", "the server failed to answer this question")
 
 
+def check(name: str, body: Mapping[str, Any]) -> Reply | None:
+    """The refusal of a body that no question could be asked with; None where it can be read."""
+    try:
+        question = get_question(name)
+        only_names(question, _flat(body))
+        question.arguments(body)
+    except RidgelineError as error:
+        return refusal(422, "bad_input", str(error))
+    except (RecursionError, OverflowError):
+        return refusal(422, "bad_input", "a number or a nesting is too large")
+    return None
+
+
+def _flat(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The body with the fields of its sections beside its own."""
+    inner = {k: v for part in body.values() if isinstance(part, Mapping) for k, v in part.items()}
+    return {**inner, **body}
+
+
 def _answered(name: str, body: Mapping[str, Any], extras: Sequence[str],
               progress: Callable[..., None] | None) -> dict[str, Any]:
     question = get_question(name)
-    flat = {k: v for part in body.values() if isinstance(part, Mapping) for k, v in part.items()}
-    only_names(question, {**flat, **body})
+    only_names(question, _flat(body))
     given = question.arguments(body)
     found = question.answer(given, progress)
     out = found.to_dict()

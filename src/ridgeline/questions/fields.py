@@ -23,8 +23,10 @@ from ridgeline.scenario import Scenario
 
 __all__ = ["Field", "arguments", "fields_of", "schema_of"]
 
-_LONGEST_TEXT = 2000
+_LONGEST_TEXT = 200
+_LONGEST_CLAIM = 600
 _LONGEST_LIST = 200
+_LONGEST_NUMERAL = 40
 _NUMERAL = r"^\s*[-+]?[0-9][0-9_,]*\.?[0-9]*([eE][-+]?[0-9]{1,3})?\s*[kKMGBTP]?\s*$"
 SECTIONS = ("deployment", "workload", "training")
 
@@ -55,13 +57,27 @@ class Field:
     path: tuple[str, ...] = ()
     section: str = ""
 
+    @property
+    def longest(self) -> int:
+        """Characters a text may have."""
+        return _LONGEST_CLAIM if self.name == "claim" else _LONGEST_TEXT
+
     def schema(self) -> dict[str, Any]:
         """JSON schema of the value; numbers may be written as text such as "16k"."""
-        found: dict[str, Any] = dict(_schema(self.item if self.kind == "list" else self.kind))
+        kind = self.item if self.kind == "list" else self.kind
+        found: dict[str, Any] = {"type": list(_TYPES[kind])}
+        if kind in ("number", "whole"):
+            found |= {"pattern": _NUMERAL, "maxLength": _LONGEST_NUMERAL}
+        elif kind == "text":
+            found |= {"minLength": 1, "maxLength": self.longest}
         if self.choices:
             found["enum"] = list(self.choices)
         if self.kind == "list":
-            found = {"type": "array", "items": found, "maxItems": _LONGEST_LIST}
+            found = {"type": ["array"], "items": found, "maxItems": _LONGEST_LIST}
+        if not self.required:                  # null stands for what is left out
+            found["type"].append("null")
+            if "enum" in found:
+                found["enum"].append(None)
         if self.text:
             found["description"] = self.text
         if not self.required and self.default not in (None, ()):
@@ -70,12 +86,8 @@ class Field:
         return found
 
 
-def _schema(kind: str) -> dict[str, Any]:
-    if kind in ("number", "whole"):
-        plain = {"type": "number"} if kind == "number" else {"type": "integer"}
-        return {"anyOf": [plain, {"type": "string", "pattern": _NUMERAL, "maxLength": 40}]}
-    return {"type": "boolean"} if kind == "flag" else {"type": "string", "minLength": 1,
-                                                       "maxLength": _LONGEST_TEXT}
+_TYPES = {"number": ("number", "string"), "whole": ("integer", "string"), "flag": ("boolean",),
+          "text": ("string",)}
 
 
 def schema_of(fields: Sequence[Field]) -> dict[str, Any]:
@@ -310,20 +322,22 @@ def _record_of(kind: Any, path: tuple[str, ...], parts: Mapping[tuple[str, ...],
                and _default(f, None)[1]]
     if lacking:
         raise BadInput(f"give {' and '.join(lacking)} too, together with {', '.join(values)}")
-    return kind(**values)
+    # Records that check their own fields do so when read by name.
+    return kind.from_fields(values) if hasattr(kind, "from_fields") else kind(**values)
 
 
 def _read(field: Field, value: Any) -> Any:
     """One value of the question's own settings, of its kind."""
     if field.kind != "list":
         return _one(field, field.kind, value)
-    items = [v.strip() for v in value.split(",")] if isinstance(value, str) else value
+    items = ([v.strip() for v in value.split(",") if v.strip()] if isinstance(value, str)
+             else value)
     if not isinstance(items, (list, tuple)):
         raise BadInput(f"{field.name} must be a list, not {_seen(value)}")
     if len(items) > _LONGEST_LIST:
         raise BadInput(f"{field.name} has {len(items):,} values; at most {_LONGEST_LIST} are "
                        "answered at once")
-    return tuple(_one(field, field.item, item) for item in items if item != "")
+    return tuple(_one(field, field.item, item) for item in items)
 
 
 def _one(field: Field, kind: str, value: Any) -> Any:
@@ -337,8 +351,8 @@ def _one(field: Field, kind: str, value: Any) -> Any:
     if kind == "text":
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             value = f"{value:.15g}"
-        if not isinstance(value, str) or len(value) > _LONGEST_TEXT or "\0" in value:
-            raise BadInput(f"{field.name} must be text of at most {_LONGEST_TEXT:,} characters, "
+        if not isinstance(value, str) or not 0 < len(value) <= field.longest or "\0" in value:
+            raise BadInput(f"{field.name} must be text of 1 to {field.longest:,} characters, "
                            f"not {_seen(value)}")
         if field.choices and value not in field.choices:
             raise UnknownName.among(field.name, value[:80], field.choices,
@@ -349,7 +363,7 @@ def _one(field: Field, kind: str, value: Any) -> Any:
 
 def _numeral(name: str, kind: str, value: Any) -> int | float:
     try:
-        if isinstance(value, bool):
+        if isinstance(value, bool) or isinstance(value, str) and len(value) > _LONGEST_NUMERAL:
             raise TypeError
         number = parse_number(value)
     except (TypeError, OverflowError, BadInput) as error:

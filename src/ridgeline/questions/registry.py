@@ -123,7 +123,10 @@ QUESTIONS: Mapping[str, Question] = {
                          limits={"requests": 1e5, "seeds": 10}),
     "diagnose": Question("Is a measured server as fast as it should be?", "diagnose:diagnose",
                          command="check"),
+    "think": Question("What does thinking longer buy?", "think:think",
+                      ("think_tables:think_figure",), hidden=("results",)),
     "train": Question("How long does a training run take?", "adapters:train",
+                      ("train_parts:train_figure",),
                       ("train_parts:train_figure",),
                       flags={"batch_tokens": "batch", "usd_per_chip_hour": "price"}),
     "fit_training": Question("Does training fit?", "fit_training:fit_training", ("fit:fit_figure",),
@@ -149,6 +152,10 @@ QUESTIONS: Mapping[str, Question] = {
                      hidden=("changed",), flags={"cable_length": "length"}),
     "demand": Question("How many chips do my users need?", "demand:demand",
                        ("demand:demand_figure",), hidden=("today",)),
+    "demand": Question("How many chips do so many users need?", "demand:demand",
+                       ("demand:demand_figure",), hidden=("today",)),
+    "rack": Question("What holds in a rack?", "rack:rack", ("rack:rack_figure",),
+                     hidden=("changed",)),
     "check": Question("Is this claim possible?", "adapters:check", command=None),
     "exercise": Question("Can you work it out?", "adapters:exercise", command=None),
 }
@@ -180,6 +187,10 @@ def ask(name: str, body: Mapping[str, Any]) -> Answer:
     return question.answer(question.arguments(body))
 
 
+# Questions with these fields know models by size, or by what people call them.
+_LOOSE = {"fleet", "claim", "rack"}
+
+
 def only_names(question: Question, body: Mapping[str, Any]) -> None:
     """Refuse what a stranger may not ask for: files of this machine, and sizes beyond reason.
 
@@ -194,7 +205,7 @@ def only_names(question: Question, body: Mapping[str, Any]) -> None:
         for text in value if isinstance(value, (list, tuple)) else (value,):
             if isinstance(text, str) and field.kind in ("text", "list") and field.name != "claim":
                 _no_file(field.name, text)
-    if isinstance(body.get("model"), str) and not {"fleet", "claim"} & body.keys():
+    if isinstance(body.get("model"), str) and not _LOOSE & body.keys():
         _bundled_model(body["model"])
     trace = body.get("trace")
     if trace is not None and trace not in BUNDLED:

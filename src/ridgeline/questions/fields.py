@@ -363,7 +363,7 @@ def _one(field: Field, kind: str, value: Any) -> Any:
 
 def _numeral(name: str, kind: str, value: Any) -> int | float:
     try:
-        if isinstance(value, bool) or isinstance(value, str) and len(value) > _LONGEST_NUMERAL:
+        if isinstance(value, bool) or (isinstance(value, str) and len(value) > _LONGEST_NUMERAL):
             raise TypeError
         number = parse_number(value)
     except (TypeError, OverflowError, BadInput) as error:

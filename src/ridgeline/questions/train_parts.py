@@ -18,6 +18,10 @@ from ridgeline.training.step_time import StepTime, TrainingCase, step_time
 __all__ = ["derivations", "groups_table", "levers", "train_figure"]
 
 
+# Shades of one hue, apart from the palette of the step's parts.
+_MEMORY_COLORS = ("#0b3954", "#2c7da0", "#61a5c2", "#a9d6e5", "#cfe8ef", "#7f8c8d")
+
+
 def groups_table(case: TrainingCase) -> Table:
     """Each parallel group: ranks, the chips among which they lie, and whether they leave a domain.
 
@@ -142,7 +146,9 @@ def train_figure(answer: Answer) -> Figure:
     steps = [(str(row[0]), _plain(row[2])) for row in tables["step"].rows]
     memory = [(str(row[0]), _plain(row[1]) / device_memory(chip)) for row in tables["memory"].rows]
     series = [Bar([0.0, 1.0], [share, 0.0], name) for name, share in steps]
-    series += [Bar([0.0, 1.0], [0.0, share], name) for name, share in memory]
+    series += [Bar([0.0, 1.0], [0.0, share], f"{name} (memory)",
+                   color=_MEMORY_COLORS[i % len(_MEMORY_COLORS)])
+               for i, (name, share) in enumerate(memory)]
     return Figure("A training step", Axis("", categories=("time of a step", "memory of a device")),
                   Axis("share"), tuple(series), stacked=True,
                   subtitle=f"step {answer.value('step_s'):.3g} s; "

@@ -128,16 +128,23 @@ def held_out(seen: Sequence[Observation], by: str = "model", folds: int = 5) -> 
     """
     import numpy as np
 
+    out, of = np.zeros(len(seen)), _folds(seen, by, folds)
+    for fold in range(folds):
+        inside = np.flatnonzero(of == fold).tolist()
+        if inside:
+            constants = fit([o for o, its in zip(seen, of, strict=True) if its != fold], 8)
+            out[inside] = log_ratios([seen[i] for i in inside], constants)
+    return out
+
+
+def _folds(seen: Sequence[Observation], by: str, folds: int) -> Array:
+    """The fold of each run: groups are dealt in turn, the largest first."""
+    import numpy as np
+
     labels = [getattr(o, by) for o in seen]
     sizes = sorted(set(labels), key=lambda g: (-labels.count(g), g))
     fold_of = {g: i % folds for i, g in enumerate(sizes)}
-    out = np.zeros(len(seen))
-    for fold in range(folds):
-        inside = [i for i, g in enumerate(labels) if fold_of[g] == fold]
-        if inside:
-            constants = fit([o for i, o in enumerate(seen) if fold_of[labels[i]] != fold], 8)
-            out[inside] = log_ratios([seen[i] for i in inside], constants)
-    return out
+    return np.array([fold_of[label] for label in labels])
 
 
 def fit_training(rows: dict[str, Array], say: Callable[[str], None] = lambda _: None
@@ -162,7 +169,8 @@ def fit_training(rows: dict[str, Array], say: Callable[[str], None] = lambda _: 
                "constants": {n: float(f"{v:.5g}") for n, v in constants.values.items()},
                "frameworks": {n: float(f"{v:.5g}") for n, v in constants.frameworks.items()},
                "spread": _spreads(seen, left["model"])}
-    return content, {f"{by} held out": _errors(seen, off) for by, off in left.items()}
+    return content, {f"{by} held out": _errors(seen, off, _folds(seen, by, 2))
+                     for by, off in left.items()}
 
 
 def _dicts(rows: dict[str, Array]) -> list[dict[str, Any]]:
@@ -170,7 +178,7 @@ def _dicts(rows: dict[str, Array]) -> list[dict[str, Any]]:
     return [dict(zip(rows, values, strict=True)) for values in zip(*lists, strict=True)]
 
 
-def _experts(seen: Sequence[Observation]) -> Array:
+def _experts(seen: Sequence[Observation]) -> np.ndarray[Any, np.dtype[np.bool_]]:
     import numpy as np
 
     return np.array([bool(o.case.architecture.params_by_role.get("expert")) for o in seen])
@@ -186,7 +194,20 @@ def _spreads(seen: Sequence[Observation], off: Array) -> dict[str, list[float]]:
             for name, group in (("dense", ~moe), ("moe", moe))}
 
 
-def _errors(seen: Sequence[Observation], off: Array) -> dict[str, float]:
+def _covered(seen: Sequence[Observation], off: Array, half: Array) -> float:
+    """Share of rates inside 80 % intervals whose widths come from the other half's groups."""
+    import numpy as np
+
+    inside, moe = np.zeros(len(seen), bool), _experts(seen)
+    for side, kind in ((s, k) for s in (0, 1) for k in (False, True)):
+        at, others = (half == side) & (moe == kind), (half != side) & (moe == kind)
+        if at.any() and others.any():
+            low, high = np.quantile(off[others], [0.1, 0.9])
+            inside[at] = (low <= off[at]) & (off[at] <= high)
+    return float(inside.mean())
+
+
+def _errors(seen: Sequence[Observation], off: Array, half: Array) -> dict[str, float]:
     import numpy as np
 
     ape, moe = 100 * np.abs(np.expm1(off)), _experts(seen)
@@ -194,5 +215,6 @@ def _errors(seen: Sequence[Observation], off: Array) -> dict[str, float]:
     return {"n": len(seen), "median_ape_pct": round(float(np.median(ape)), 2),
             "p90_ape_pct": round(float(np.percentile(ape, 90)), 2),
             "bias_pct": round(float(100 * np.expm1(np.median(off))), 2),
+            "coverage80_pct": round(100 * _covered(seen, off, half), 1),
             "dense_bf16_median_ape_pct": round(float(np.median(ape[narrow])), 2),
             "moe_median_ape_pct": round(float(np.median(ape[moe])), 2)}

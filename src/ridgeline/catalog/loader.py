@@ -148,6 +148,8 @@ class Catalog:
         exact = DATA / kind / f"{name}.toml"
         if name.replace("-", "").isalnum() and exact.is_file():
             return exact
+        if not own:
+            return _bundled_path(kind, name)
         index = _bundled_index(kind)
         stems = {**{p.stem: p for p in toml_files(DATA / kind)}, **{p.stem: p for p in own}}
         spellings = {**index["names"], **(build_index(own)["names"] if own else {})}
@@ -187,6 +189,14 @@ def default_catalog() -> Catalog:
 @lru_cache(maxsize=8)
 def _catalog_of(text: str) -> Catalog:
     return Catalog.of(p for p in text.split(os.pathsep) if p)
+
+
+@lru_cache(maxsize=1024)
+def _bundled_path(kind: Literal["chips", "engines"], name: str) -> Path:
+    """The bundled file behind a spelling; a server is asked for the same ones again and again."""
+    index = _bundled_index(kind)
+    stems = {p.stem: p for p in toml_files(DATA / kind)}
+    return stems[_only(kind[:-1], name, index["names"], index["sizes"], kind)]
 
 
 @lru_cache(maxsize=4)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ask", "cache", "capacity", "check", "demand", "draw", "energy", "estimate", "exercise",
            "fit", "fleet", "infer_price",
-           "measure_engine", "measure_machine", "plan", "price", "rack", "retrieve", "roofline",
+           "measure_engine", "measure_machine", "plan", "price", "queue", "rack", "retrieve", "roofline",
            "roofline_matmul", "scale", "simulate", "think", "train"]
 
 
@@ -475,6 +475,28 @@ def fleet(chips: str, model: str, **fields: Any) -> Answer:
     load = Load(**{k: v for k, v in fields.items() if k in known})
     rest = {k: v for k, v in fields.items() if k not in known}
     return ask(FleetAsk(chips, model, load, **only(FleetAsk, rest)))
+
+
+def queue(rate: float, service: float, **fields: Any) -> Answer:
+    """Mean wait of a queue in closed form: M/M/c, M/D/1, M/G/1, bulk service.
+
+    Args:
+        rate: arrivals per second.
+        service: mean service of a request, or of a batch [s].
+        **fields: `servers=2, service_cv=0.0, batch=64, train=True`.
+
+    Raises:
+        BadInput: an unknown field or a number that makes no sense.
+        Infeasible: the queue grows for ever.
+
+    >>> round(queue(0.9, 1.0, service_cv=0.0).value("wait_s"), 6)
+    4.5
+    """
+    from ridgeline.questions.asks import only
+    from ridgeline.questions.queue import QueueAsk
+    from ridgeline.questions.queue import queue as ask
+
+    return ask(QueueAsk(rate, service, **only(QueueAsk, fields)))
 
 
 def rack(name: str = "NVL72", model: str | None = None, **fields: Any) -> Answer:

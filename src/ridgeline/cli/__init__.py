@@ -24,6 +24,8 @@ COMMANDS = {
              "Which chips, how many, split how? The best deployment, and why."),
     "simulate": ("ridgeline.cli.simulate", "simulate",
                  "What do users wait? Percentiles under real arrivals."),
+    "queue": ("ridgeline.cli.queue", "queue",
+              "How long is the wait? Closed-form queues, at once."),
     "capacity": ("ridgeline.cli.capacity", "capacity",
                  "How much load, how few replicas? The limit that keeps TTFT and TPOT targets."),
     "roofline": ("ridgeline.cli.roofline", "roofline",

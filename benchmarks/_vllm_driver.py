@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from statistics import mean
 
 os.environ.update({"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": "1",
                    "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_NO_USAGE_STATS": "1",
@@ -85,9 +86,9 @@ class Driver:
                 "wall": clock, "preemptions": self.preemptions() - before}
 
     def step_time(self, prompt, batch, tokens):
-        """Middle of three: (seconds of the prompts, of a decode step of all, its mean context)."""
+        """Mean of five: (seconds of the prompts, of a decode step of all, its mean context)."""
         firsts, decodes, context = [], [], 0.0
-        for _ in range(3):
+        for _ in range(5):
             for _ in range(batch):
                 self.add(prompt, tokens)
             prompts, full, begun, made = 0.0, [], set(), 0
@@ -106,7 +107,7 @@ class Driver:
             if full:
                 decodes.append(full[len(full) // 2][0])
                 context = sum(c for _, c in full) / len(full)
-        return sorted(firsts)[1], sorted(decodes)[1] if decodes else 0.0, context
+        return mean(firsts), mean(decodes) if decodes else 0.0, context
 
     def calibrate(self, asked, answer):
         """Add measured steps to the answer."""
@@ -118,8 +119,9 @@ class Driver:
                 answer["decodes"].append([batch, context, seconds])
 
     def reference(self):
-        """Seconds of two fixed steps: how fast the machine is right now."""
-        return [self.step_time(256, 1, 1)[0], self.step_time(128, 8, 16)[1]]
+        """Seconds of three fixed steps: how fast the machine is right now."""
+        return [self.step_time(128, 1, 32)[1], self.step_time(128, 8, 24)[1],
+                self.step_time(256, 1, 1)[0]]
 
 
 def main():

@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 
+import ridgeline
 from ridgeline.errors import BadInput, RidgelineError
 from ridgeline.measure.engine.client import Endpoint
 from ridgeline.measure.engine.load import run_load
@@ -125,6 +126,13 @@ def test_a_connection_closed_before_the_answer_is_opened_anew_and_counted(server
     assert all(r.served and r.attempts == 1 for r in outcome.records)
     assert [r.reconnects for r in outcome.records] == [1, 0, 0]
     assert engine_answer(outcome, {})["reconnects"] == 1
+
+
+def test_the_same_from_python(server):
+    answer = ridgeline.measure_engine(server.url, model="ids", protocol="closed:2", requests=4,
+                                      prompt=6, output=5, key="k")
+    assert answer["served"] == 4 and answer.value("ttft_mean_s") >= PACE
+    assert "k" in server.seen[-1]["head"] and len(server.seen[-1]["prompt"]) == 6
 
 
 def test_nobody_there(server):

@@ -67,7 +67,7 @@ def test_the_simulators_table_holds_the_same_times():
 @given(st.floats(0.1, 10.0))
 def test_a_slower_machine_is_slower_by_its_factor(factor):
     sample = Sample.of_decode(model(256, 4), 2, 100.0, 1.0)
-    assert LAW.times(factor).seconds(sample) == pytest.approx(factor * LAW.seconds(sample))
+    assert LAW.times([factor]).seconds(sample) == pytest.approx(factor * LAW.seconds(sample))
 
 
 @given(st.integers(0, 2**31))

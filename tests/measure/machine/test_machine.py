@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ridgeline
 from ridgeline.catalog.loader import Catalog
 from ridgeline.cli import main
 from ridgeline.errors import BadInput
@@ -170,6 +171,13 @@ def test_points_survive_a_file(tmp_path):
 def run(*args, **options):
     return subprocess.run([sys.executable, "-m", "ridgeline", *args], capture_output=True,
                           text=True, timeout=100, **options)
+
+
+@pytest.mark.parametrize("wrong", [{"device": "tpu"}, {"threads": 0}, {"threads": 10**6},
+                                   {"device": "cuda", "threads": 2}, {"beside": "no-such"}])
+def test_what_cannot_be_measured_is_refused_from_python(wrong):
+    with pytest.raises(BadInput):
+        ridgeline.measure_machine(quick=True, **wrong)
 
 
 def test_the_command_measures_and_the_chip_serves_at_once(tmp_path):

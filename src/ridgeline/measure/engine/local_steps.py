@@ -92,21 +92,18 @@ class LocalSteps:
             sample.architecture, Deployment(), formats_of(self.format), step)))
             for step in sample.steps)
 
-    def times(self, few: float, many: float | None = None, *, between: tuple[float, float]
-              = (8.0, 256.0)) -> LocalSteps:
+    def times(self, factors: Sequence[float], rows: Sequence[float] = (1.0,)) -> LocalSteps:
         """The same on a machine that is slower or faster now.
 
         Args:
-            few: factor on steps of few rows (decoding), and on everything but prompts.
-            many: factor on steps of many rows (prompts); None: the same.
-            between: rows at which the two factors were seen; straight in their logarithm between.
+            factors: on the times of steps of so many rows, the last one on prompts.
+            rows: where the factors were seen, rising; straight in their logarithm between.
         """
-        last = few if many is None else many
-        factors = np.interp(np.log(self.rows), np.log(between), (few, last))
-        shared = {name: (last if name == "prefill_attention" else few) * value
+        each = np.interp(np.log(self.rows), np.log(rows), factors)
+        shared = {name: float(factors[-1] if name == "prefill_attention" else factors[0]) * value
                   for name, value in self.shared.items()}
         return replace(self, shared=shared, per_param=tuple(
-            float(f * g) for f, g in zip(factors, self.per_param, strict=True)))
+            float(f * g) for f, g in zip(each, self.per_param, strict=True)))
 
     def table(self, architecture: Architecture, *, max_tokens: int, max_sequences: int,
               max_context: int) -> StepTable:

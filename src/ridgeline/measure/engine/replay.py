@@ -2,7 +2,7 @@
 
 A record holds the model's config, the engine's limits, steps measured for calibration and runs:
 each a list of requests (arrival, prompt, output) with what the engine did with them, and how long
-two reference steps took at the time, since a shared machine's speed drifts. Records are made by
+reference steps took at the time, since a shared machine's speed drifts. Records are made by
 `python -m benchmarks._vllm_engine`.
 """
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Replayed", "calibrated", "read_record", "replay"]
 
 Record = Mapping[str, Any]
+# Rows of the reference steps: decoding alone, decoding of 8, a prompt of 256 tokens.
+REFERENCE_ROWS = (1.0, 8.0, 256.0)
 
 
 @dataclass(frozen=True)
@@ -89,20 +91,18 @@ def replay(record: Record) -> list[Replayed]:
             limits["max_num_batched_tokens"], limits["max_num_seqs"],
             engine["facts"]["kv_blocks"], engine["facts"]["block_size"]))
         for run in engine["runs"]:
-            table = steps.times(*_speed(engine, run)).table(
+            table = steps.times(_speed(engine, run), REFERENCE_ROWS).table(
                 architecture, max_tokens=limits["max_num_batched_tokens"],
                 max_sequences=limits["max_num_seqs"], max_context=limits["max_model_len"])
             found.append(_one(run, table, rules))
     return found
 
 
-def _speed(engine: Record, run: Record) -> tuple[float, float]:
-    """How much longer the reference steps took beside a run than beside the calibration: a decode
-    step of 8, and a prompt of 256 tokens.
-    """
+def _speed(engine: Record, run: Record) -> list[float]:
+    """How much longer the reference steps took beside a run than beside the calibration."""
     usual = np.mean(np.array(engine["references"]), axis=0)
-    prompt, decode = np.array(run["reference"]) / usual
-    return float(decode), float(prompt)
+    found: list[float] = (np.array(run["reference"]) / usual).tolist()
+    return found
 
 
 def _architecture(record: Record) -> Architecture:

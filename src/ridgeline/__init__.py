@@ -38,6 +38,7 @@ __version__ = "0.1.0"
 
 __all__ = ["BadInput", "Infeasible", "MissingExtra", "RidgelineError", "Scenario", "UnknownName",
            "__version__", "ask", "cache", "capacity", "check", "demand", "draw", "energy",
-           "estimate", "exercise", "fit", "fleet", "infer_price",
-           "measure_engine", "measure_machine", "plan", "price", "queue", "rack", "retrieve", "roofline",
+           "estimate", "exercise", "fit", "fleet", "infer_price", "measure_engine",
+           "measure_machine", "plan", "price",
+           "queue", "rack", "retrieve", "roofline",
            "roofline_matmul", "scale", "simulate", "think", "train"]

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from ridgeline.report.figure import Figure
 
 __all__ = ["ask", "cache", "capacity", "check", "demand", "draw", "energy", "estimate", "exercise",
-           "fit", "fleet", "infer_price",
-           "measure_engine", "measure_machine", "plan", "price", "queue", "rack", "retrieve", "roofline",
+           "fit", "fleet", "infer_price", "measure_engine", "measure_machine", "plan", "price",
+           "queue", "rack", "retrieve", "roofline",
            "roofline_matmul", "scale", "simulate", "think", "train"]
 
 

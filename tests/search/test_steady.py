@@ -1,5 +1,7 @@
 """The steady form against the replay that it stands for, within the margins of the search."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,10 +9,10 @@ from ridgeline.questions.plan_ask import PlanAsk, planned
 from ridgeline.questions.plan_finalists import _exact
 from ridgeline.search.evaluate import Aggregated, row_of
 from ridgeline.search.findings import Key
-from ridgeline.search.rated import Rated, corrected_log, correction_of, rated
+from ridgeline.search.rated import Rated, corrected_log, correction_lines, rated
 from ridgeline.search.space import Shape, shapes
-from ridgeline.timing.adjust import correction
-from ridgeline.timing.engine import engine_content
+from ridgeline.serving.latency import corrected
+from ridgeline.serving.measured_run import STEADY
 
 CASES = [("Llama-3.1-8B", "1xH100-SXM"), ("Llama-3.1-70B", "8xH100-SXM"),
          ("gpt-oss-120b", "4xB200-SXM"), ("DeepSeek-V3", "8xB200-SXM")]
@@ -68,12 +70,12 @@ def test_more_in_flight_is_slower_for_each_and_more_in_all():
 
 def test_a_correction_by_batch_is_the_engine_layers_own():
     asked, made = widest("Llama-3.1-70B", "8xH100-SXM", prompt=3000, output=500)
-    weights = engine_content()["tpot"]
-    line = correction_of(weights, made.rated.case)
-    import dataclasses
-
-    for batch in (1.0, 8.0, 100.0, 9000.0):
-        case = dataclasses.replace(made.rated.case, concurrency=batch)
-        assert corrected_log(line, np.array([batch]))[0] == pytest.approx(
-            correction(weights, case), abs=1e-12)
+    case, costs = made.rated.case, made.rated.replica.costs
+    tpot_line, ttft_line = correction_lines(case, costs)
+    for batch in (1.0, 3.0, 100.0, 9000.0):
+        found = corrected(dataclasses.replace(case, concurrency=batch), costs, STEADY, 0.02, 0.7)
+        at = np.array([batch])
+        assert np.exp(corrected_log(tpot_line, at))[0] * 0.02 == pytest.approx(found.tpot)
+        assert np.exp(corrected_log(ttft_line, at))[0] * (
+            costs.request + costs.queue * 0.7) == pytest.approx(found.ttft)
     assert asked.requests.new == 3000

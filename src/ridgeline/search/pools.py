@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,15 @@ from ridgeline.numeric import Numeric
 from ridgeline.search.curves import Array
 from ridgeline.search.findings import Piece
 from ridgeline.search.goal import Goal, Replica, Scored, score
-from ridgeline.search.rated import POOLS_APART, Rated, Times, corrected_log, correction_of
-from ridgeline.serving.latency import Pools, case_of, learned
+from ridgeline.search.rated import (
+    POOLS_APART,
+    Line,
+    Rated,
+    Times,
+    corrected_log,
+    correction_lines,
+)
+from ridgeline.serving.latency import Pools, case_of
 from ridgeline.serving.measured_run import STEADY
 
 __all__ = ["DECODE_WORKERS", "TwoPools", "best_pairs", "kv_transfer_time",
@@ -118,17 +126,14 @@ class TwoPools:
     def _copies(self) -> int:
         return self.prefill.shape.deployment.attention_dp
 
-    @property
-    def _lines(self) -> tuple[tuple[float, float], tuple[float, float]]:
+    @functools.cached_property
+    def _lines(self) -> tuple[Line, Line]:
         """Corrections of time per token and of time to first token."""
         requests = self.decode.requests
-        pools = self.pools()
-        case = case_of(pools, protocol="", concurrency=8.0,
-                       prompt=max(1, round(requests.new * STEADY.stretch(requests.prompt.law))),
-                       output=max(1, round(requests.mean_output
-                                           * STEADY.stretch(requests.output.law))))
-        return (correction_of(learned("tpot", case), case),
-                correction_of(learned("ttft", case), case))
+        case = case_of(self.pools(), protocol="", concurrency=8.0,
+                       prompt=max(1, round(requests.new * STEADY.stretch(()))),
+                       output=max(1, round(requests.mean_output * STEADY.stretch(()))))
+        return correction_lines(case, self.decode.replica.costs)
 
     def times(self, workers: Array, decode_workers: Array, batch: Array) -> Times:
         """Times of a closed loop with `batch` requests a decode replica in flight.

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -20,13 +19,20 @@ from ridgeline.search.space import Shape
 from ridgeline.search.speculation import Draft, DraftedDeployed
 from ridgeline.search.steady import Steady, Traffic, steady_times
 from ridgeline.serving.deployed import Deployed
-from ridgeline.serving.latency import Pools, case_of, learned
+from ridgeline.serving.latency import Pools, case_of, corrected
 from ridgeline.serving.measured_run import STEADY, Protocol
 from ridgeline.timing.adjust import BOUND, MEASURED, ServingCase
+from ridgeline.timing.engine import EngineCosts
 from ridgeline.timing.roofline import StepBounds, bound_name, step_bounds
 from ridgeline.work.step import Step, decode_step, prefill_step
 
-__all__ = ["Margins", "Rated", "Requests", "Times", "correction_of", "rated", "replica_of"]
+__all__ = ["Margins", "Rated", "Requests", "Times", "correction_lines", "rated", "replica_of"]
+
+
+# Value at a batch of 8, and slope a factor of 8.
+Line = tuple[float, float]
+# Corrections at their very bound have no line; this near to it they have a steep one.
+_NEAR = 1 - 1e-9
 
 
 @dataclass(frozen=True)
@@ -155,7 +161,7 @@ class Rated:
         curves: step times at the widest budget.
         floors: least time of a decode step by batch.
         ttft_floor: least time of a prompt.
-        ttft_line, tpot_line: constant and slope of the learned corrections (see correction_of).
+        ttft_line, tpot_line: the learned corrections (see correction_lines).
         cached_s: seconds that one cached token of a prompt adds.
     """
 
@@ -167,8 +173,8 @@ class Rated:
     curves: StepCurves
     floors: Curve
     ttft_floor: float
-    ttft_line: tuple[float, float]
-    tpot_line: tuple[float, float]
+    ttft_line: Line
+    tpot_line: Line
     cached_s: float
     case: ServingCase = field(repr=False)
 
@@ -226,26 +232,29 @@ class Rated:
         return bound_name(_bounds(self.replica, step))
 
 
-def corrected_log(line: tuple[float, float], batch: Array) -> Array:
+def corrected_log(line: Line, batch: Array) -> Array:
     """Learned log correction at each batch: timing.adjust's form over arrays."""
     low, high = MEASURED["concurrency"]
     size = (np.log2(np.clip(batch, low, high)) - 3) / 3
     return np.asarray(BOUND * np.tanh((line[0] + line[1] * size) / BOUND))
 
 
-def correction_of(weights: Any, case: ServingCase) -> tuple[float, float]:
-    """The part of a correction that does not depend on the batch, and the factor of what does.
+def correction_lines(case: ServingCase, costs: EngineCosts) -> tuple[Line, Line]:
+    """The learned log corrections of time per token and of time to first token, as lines.
 
-    timing.adjust.correction is BOUND tanh(w . x / BOUND); of x only the second entry follows the
-    batch.
+    Of what a correction is made of, only log2(batch) changes along a sweep, and before its bound
+    the correction is linear in it. So two answers of serving.latency.corrected tell the line.
+
+    Returns:
+        for each: value at a batch of 8 before the bound, and slope a factor of 8.
     """
-    total, slope, x = 0.0, 0.0, case.numbers()
-    for level, table in weights.items():
-        found = table.get(case.key(level))
-        if found:
-            slope += found[1]
-            total += sum(w * v for i, (w, v) in enumerate(zip(found, x, strict=True)) if i != 1)
-    return total, slope
+    found = [corrected(dataclasses.replace(case, concurrency=batch), costs, STEADY, 1.0, 1.0)
+             for batch in (8.0, 64.0)]
+    alone = costs.request + costs.queue
+    logs = [[math.log(one.tpot) for one in found], [math.log(one.ttft / alone) for one in found]]
+    free = [[BOUND * math.atanh(min(max(v / BOUND, -_NEAR), _NEAR)) for v in pair]
+            for pair in logs]
+    return (free[0][0], free[0][1] - free[0][0]), (free[1][0], free[1][1] - free[1][0])
 
 
 def rated(architecture: Architecture, shape: Shape, requests: Requests,
@@ -280,12 +289,12 @@ def rated(architecture: Architecture, shape: Shape, requests: Requests,
                        most_sequences=most)
     case = case_of(Pools(replica, replica), protocol="", concurrency=8.0, prompt=_nominal(requests),
                    output=_nominal_output(requests))
+    tpot_line, ttft_line = correction_lines(case, replica.costs)
     past = max(0.0, requests.mean_prompt - requests.new)
     return Rated(
         shape, requests, replica, tokens, rooms, curves, _floors(replica, requests, most),
         float(_bounds(replica, prefill_step(tokens=requests.new, past=past)).lower),
-        correction_of(learned("ttft", case), case), correction_of(learned("tpot", case), case),
-        _cached_seconds(widest, requests), case)
+        ttft_line, tpot_line, _cached_seconds(widest, requests), case)
 
 
 def _unlike(held: Holdings) -> Holdings:

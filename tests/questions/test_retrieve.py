@@ -90,6 +90,18 @@ def test_search_alone_scales_with_threads():
     assert need == math.ceil(500 * one.value("search_s"))
 
 
+def test_a_named_cpu_is_fed_by_its_memory():
+    few, many = (retrieve(RetrieveAsk(docs=1e7, dim=768, search_on="EPYC-9554", threads=t))
+                 for t in (2, 64))
+    alone = retrieve(RetrieveAsk(docs=1e7, dim=768))
+    assert few.value("searches_per_s") == pytest.approx(2 * alone.value("searches_per_s"))
+    assert many.value("searches_per_s") == pytest.approx(4.608e11 / 30.72e9, rel=0.01)
+    with pytest.raises(BadInput, match="more than the 64 cores"):
+        retrieve(RetrieveAsk(docs=1e7, dim=768, search_on="EPYC-9554", threads=65))
+    with pytest.raises(BadInput, match="threads are of a CPU"):
+        retrieve(RetrieveAsk(docs=1e6, dim=768, search_on="H100-SXM", threads=2))
+
+
 def test_compression_trades_bytes_for_recall():
     rows = {r[0]: r for r in table(retrieve(RetrieveAsk(docs=1e6, dim=768)), "compression").rows}
     assert rows["int8"][2] == pytest.approx(4) and rows["PQ96"][2] == pytest.approx(32)

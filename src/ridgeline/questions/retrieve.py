@@ -18,6 +18,7 @@ from ridgeline.questions.retrieve_stages import (
     encoder_model,
     encoder_stage,
     llm_stages,
+    memory_bound_rate,
     search_stage,
 )
 from ridgeline.retrieval.cpu_time import CpuConstants, shipped_constants, visited
@@ -185,6 +186,7 @@ def _check(ask: RetrieveAsk, plan: IndexPlan) -> None:
         if ask.dim is not None and ask.dim > width:
             raise BadInput(f"{ask.embedder} makes vectors of {width} numbers; an index of dim "
                            f"{ask.dim} cannot hold more")
+    _check_threads(ask)
     if (ask.model is None) != (ask.machine is None):
         raise BadInput("a model needs a machine and the other way round: --model M --on 8xH100")
     if ask.rerank is not None and ask.reranker is None:
@@ -194,6 +196,20 @@ def _check(ask: RetrieveAsk, plan: IndexPlan) -> None:
     if ask.model and ask.passages > plan.top_k:
         raise BadInput(f"{ask.passages} passages in the prompt are more than the top-k "
                        f"{plan.top_k} found")
+
+
+def _check_threads(ask: RetrieveAsk) -> None:
+    from ridgeline.machine.parse import parse_machine
+
+    if ask.search_on == MEASURED_CPU:
+        return
+    cluster = parse_machine(ask.search_on)
+    cores = cluster.chip.n_cores * cluster.n_chips
+    if cluster.chip.kind != "cpu" and ask.threads > 1:
+        raise BadInput(f"threads are of a CPU; {ask.search_on} searches with all of itself")
+    if cluster.chip.kind == "cpu" and 0 < cores < ask.threads:
+        raise BadInput(f"{ask.threads} threads are more than the {cores} cores of "
+                       f"{ask.search_on}")
 
 
 def _stages(ask: RetrieveAsk, plan: IndexPlan, constants: CpuConstants
@@ -253,7 +269,8 @@ def _search_quantities(ask: RetrieveAsk, plan: IndexPlan, c: CpuConstants, stage
     search = next(s for s in stages if s.name == "search")
     one = search.seconds
     lanes = ask.threads if search.where == "1 CPU thread" else 1
-    rate = lanes * plan.batch / one.value
+    most = memory_bound_rate(ask.search_on, plan, c, search)
+    rate, slow, fast = (min(most, lanes * plan.batch / t) for t in (one.value, one.high, one.low))
     top = max(stages, key=lambda s: s.seconds.value)
     total = sum(s.seconds.value for s in stages)
     recall = expected_recall(plan, c)
@@ -267,8 +284,7 @@ def _search_quantities(ask: RetrieveAsk, plan: IndexPlan, c: CpuConstants, stage
         "index_bytes": Quantity.exact(plan.memory, "B"),
         "vector_bytes": Quantity.exact(plan.vector_bytes, "B"),
         "search_s": one,
-        "searches_per_s": Quantity(rate, lanes * plan.batch / one.high, lanes * plan.batch
-                                   / one.low, "1/s", one.basis),
+        "searches_per_s": Quantity(rate, slow, fast, "1/s", one.basis),
         "vectors_compared": Quantity.exact(compared, "1", "calibrated" if plan.hnsw_m else
                                            "derived"),
         "share_compared": Quantity.exact(compared / plan.n, "1"),

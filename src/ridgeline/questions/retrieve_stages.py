@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ridgeline.errors import BadInput, Infeasible
 from ridgeline.quantity import Quantity, format_si
 from ridgeline.retrieval import search_work
-from ridgeline.retrieval.cpu_time import CpuConstants, search_time, visited
+from ridgeline.retrieval.cpu_time import CpuConstants, family, search_time, visited
 from ridgeline.retrieval.index_plan import IndexPlan
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ridgeline.questions.performance import Performance
 
 __all__ = ["MEASURED_CPU", "Stage", "encoder_flop_of", "encoder_model", "encoder_stage",
-           "gpu_search", "host_search", "llm_stages", "search_stage"]
+           "gpu_search", "host_search", "llm_stages", "memory_bound_rate", "search_stage"]
 
 # The CPU whose searches were measured; the default place of an index.
 MEASURED_CPU = "cpu"
@@ -219,6 +219,20 @@ def search_stage(plan: IndexPlan, where: str, constants: CpuConstants) -> Stage:
     seconds = Quantity(batch_seconds + _GPU_CALL, batch_seconds, 2 * (batch_seconds + _GPU_CALL),
                        "s", "derived")
     return Stage("search", seconds, flop, read, bound, where)
+
+
+def memory_bound_rate(where: str, plan: IndexPlan, c: CpuConstants, search: Stage) -> float:
+    """Searches a second that the memory of a named CPU can feed, whatever its threads.
+
+    Infinite for the measured CPU, whose whole bandwidth is not known, and for accelerators, whose
+    roofline holds it already.
+    """
+    cluster = None if where == MEASURED_CPU else _cluster(where)
+    if cluster is None or cluster.chip.kind != "cpu":
+        return math.inf
+    shared = plan.batch if family(plan) == "flat_batched" else 1
+    missed = search.read * max(0.0, 1 - c.l3_bytes / plan.memory) / shared
+    return cluster.n_chips * cluster.chip.memory_bandwidth / missed if missed else math.inf
 
 
 def _cluster(where: str) -> Cluster:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from ridgeline.retrieval import search_work
-from ridgeline.retrieval.cpu_time import CpuConstants, distances
+from ridgeline.retrieval.cpu_time import BLAS_NUMBERS, CpuConstants, distances
 from ridgeline.retrieval.index_plan import IndexPlan
 
 __all__ = ["build_counts", "build_flop", "build_seconds"]
@@ -16,12 +18,10 @@ _PER_CENTROID, _LIST_ROUNDS, _CODE_ROUNDS, _BUILD_EF = 256, 10, 25, 40
 def build_counts(plan: IndexPlan, c: CpuConstants) -> dict[str, float]:
     """How often each term of building happens."""
     n, d = float(plan.n), float(plan.dim)
-    out = {"bytes": n * d * 4}
+    missed = max(0.0, 1 - c.l3_bytes / plan.memory)
+    out = {"bytes": n * d * 4, "missed_bytes": n * d * 4 * missed}
     if plan.kind == "hnsw":
-        import dataclasses
-
         linked = n * distances(dataclasses.replace(plan, ef=_BUILD_EF), c.distances)
-        missed = max(0.0, 1 - c.l3_bytes / plan.memory)
         return {"linked": linked, "linked_bytes": 4 * d * linked, "missed_reads": linked * missed}
     if plan.nlist:
         sample = min(n, float(_PER_CENTROID * plan.nlist))
@@ -29,7 +29,10 @@ def build_counts(plan: IndexPlan, c: CpuConstants) -> dict[str, float]:
                 "assign_flop": 2 * plan.nlist * d * n}
     if plan.segments:
         sample = min(n, float(_PER_CENTROID * 256))
-        out |= {"code_train_flop": 2 * 256 * d * _CODE_ROUNDS * sample,
+        # Few training vectors are compared one by one, many as a matrix.
+        few = sample * d / plan.segments < BLAS_NUMBERS
+        out |= {"code_scan_flop" if few else "code_train_flop":
+                2 * 256 * d * _CODE_ROUNDS * sample,
                 "code_train_points": plan.segments * _CODE_ROUNDS * sample,
                 "code_flop": 2 * 256 * d * n, "codes": n * plan.segments}
     return out
@@ -44,7 +47,8 @@ def build_flop(plan: IndexPlan, c: CpuConstants) -> float:
         n_vectors=float(plan.n), dim=float(plan.dim), nlist=float(plan.nlist),
         training_vectors=float(min(plan.n, _PER_CENTROID * plan.nlist)),
         iterations=float(_LIST_ROUNDS))) if plan.nlist else 0.0
-    return lists + counts.get("code_train_flop", 0.0) + counts.get("code_flop", 0.0)
+    return lists + sum(counts.get(name, 0.0) for name in (
+        "code_scan_flop", "code_train_flop", "code_flop"))
 
 
 def build_seconds(plan: IndexPlan, c: CpuConstants) -> float:

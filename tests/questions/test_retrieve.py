@@ -61,7 +61,8 @@ def test_encoders_are_those_of_estimate(whole):
 
 def test_money_and_energy_follow_the_rate(whole):
     dear = retrieve(RetrieveAsk(**{**vars(WHOLE), "usd_per_chip_hour": 36.0}))
-    rate = min(5.0, dear.value("requests_per_s"))
+    rate = 5.0 / dear.value("machines_needed")    # of one machine
+    assert rate <= dear.value("requests_per_s")
     assert dear.value("usd_per_1000_requests") == pytest.approx(1000 * 36 / 3600 / rate)
     assert whole.value("joules_per_request") == pytest.approx(700 / rate)
 

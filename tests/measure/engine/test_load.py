@@ -13,10 +13,12 @@ import pytest
 import ridgeline
 from ridgeline.errors import BadInput, RidgelineError
 from ridgeline.measure.engine.client import Endpoint
+from ridgeline.measure.engine.compare import predict_run, predicted_table
 from ridgeline.measure.engine.load import run_load
 from ridgeline.measure.engine.protocol import parse_protocol, planned_requests
 from ridgeline.measure.engine.record import FAILURES
 from ridgeline.measure.engine.result import engine_answer, summarise, write_json, write_parquet
+from ridgeline.scenario import Scenario
 
 PACE = 0.004
 
@@ -66,6 +68,34 @@ def test_an_open_load_keeps_its_arrivals(server):
     assert outcome.overhead.late_p99 == pytest.approx(
         float(np.percentile(sent - plan.arrival, 99)), abs=1e-6)
     assert len(outcome.warmup) == 1
+
+
+def test_a_trace_is_replayed_at_its_times_and_lengths(server, tmp_path):
+    file = tmp_path / "trace.csv"
+    file.write_text("arrival,prompt,output\n0,5,3\n0.2,7,2\n0.4,9,4\n")
+    how = parse_protocol(f"trace:{file}")
+    plan = planned_requests(how, requests=None, prompt=1, output=1, speed=2.0)
+    outcome = run_load(Endpoint(server.url, "good"), how, plan, warmup=0)
+    assert [(r.prompt, r.output, r.output_tokens) for r in outcome.records] == [
+        (5, 3, 3), (7, 2, 2), (9, 4, 4)]
+    assert all(r.sent >= at - 1e-3 for r, at in zip(outcome.records, (0, 0.1, 0.2), strict=True))
+
+
+@pytest.mark.parametrize(("protocol", "engine"), [
+    ("closed:8", "vllm"), ("rate:20", "vllm"), ("closed:2", "llamacpp")])
+def test_predictions_stand_beside_measurements(server, protocol, engine):
+    how = parse_protocol(protocol)
+    plan = planned_requests(how, requests=24, prompt=64, output=8)
+    scenario = Scenario.from_fields({"model": "Llama-3.2-1B", "machine": "RTX-4090",
+                                     "engine": engine})
+    predicted = predict_run(scenario, how, plan)
+    assert all(0 < q.low <= q.value <= q.high for q in predicted.values())
+    outcome = run_load(Endpoint(server.url, "good"), how, plan, warmup=0)
+    table = predicted_table(predicted, summarise(outcome))
+    assert {"tpot mean", "ttft mean", "output tokens per s"} <= {row[0] for row in table.rows}
+    for name, value, measured, error, inside in table.rows:
+        assert error == pytest.approx(100 * (value.value / measured.value - 1)), name
+        assert inside == (value.low <= measured.value <= value.high)
 
 
 @pytest.mark.parametrize(("model", "failure"), [

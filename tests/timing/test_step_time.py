@@ -96,6 +96,17 @@ def test_ops_timed_together_take_what_they_take_alone():
     assert timer(ops) == pytest.approx(alone, rel=1e-6)
 
 
+@pytest.mark.parametrize("model", ["Llama-3.1-70B", "DeepSeek-V3", "Qwen3-30B-A3B"])
+def test_each_op_takes_what_it_takes_by_itself(model):
+    _, timer, _ = timed(model, load_chip("B200-SXM"), tp=8)
+    architecture, plan = load_architecture(model), timer.deployment
+    formats = settle_formats(architecture, plan, load_chip("B200-SXM"))
+    step = decode_step(sequences=16.0, context=2000.0)
+    ops = step_ops(architecture, plan, formats, step)
+    alone = [float(timer([op])) for op in ops]
+    assert timer.each(ops) == pytest.approx(alone, rel=1e-6)
+
+
 def test_an_empty_step_costs_nothing():
     architecture, chip = load_architecture("Llama-3.1-8B"), load_chip("H100-SXM")
     ops = step_ops(architecture, Deployment(), settle_formats(architecture, Deployment(), chip),

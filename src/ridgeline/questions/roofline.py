@@ -81,13 +81,13 @@ def op_table(resolved: Resolved, phase: str, *, ideal: bool = False, most: int =
     bounds = phase_bounds(resolved, phase)
     columns = dict(_COLUMNS)
     rows: list[tuple[float, list[Any]]] = []
-    for item in bounds.ops:
-        if float(item.upper) == 0.0:
-            continue
+    shown = [item for item in bounds.ops if float(item.upper) != 0.0]
+    times = [] if ideal else replica.timer.each([item.op for item in shown])
+    for index, item in enumerate(shown):
         row = _row(item)
         rank = float(item.lower)
         if not ideal:
-            rank = row[6] = float(replica.timer([item.op]))
+            rank = row[6] = times[index]
         rows.append((rank, row))
     if not ideal:
         columns = {("time" if name == "upper" else name): unit for name, unit in _COLUMNS.items()}
@@ -123,7 +123,8 @@ def roofline_figure(scenario: Scenario, *, ideal: bool = False) -> Figure:
     low, high = 1.0, 1.0
     for phase, color in (("prefill", "#d55e00"), ("decode", "#0072b2")):
         bounds = phase_bounds(resolved, phase)
-        times = [float(b.lower) if ideal else float(replica.timer([b.op])) for b in bounds.ops]
+        times = ([float(b.lower) for b in bounds.ops] if ideal
+                 else replica.timer.each([b.op for b in bounds.ops]))
         total = sum(times)
         for item, seconds in zip(bounds.ops, times, strict=True):
             intensity = _row(item)[4]

@@ -43,6 +43,18 @@ class StepTimer:
             total = total + (seconds.sum(axis=0) if len(group) > 1 else seconds)
         return np.asarray(total, float)
 
+    def each(self, ops: Sequence[Op]) -> list[float]:
+        """Seconds of each op by itself, for ops of single numbers; asked kind by kind."""
+        found: dict[int, float] = {}
+        # Matrices by head have kernels of their own, told apart one op at a time.
+        by_head = [[op] for op in ops if "heads" in op.shape]
+        for group in _alike([op for op in ops if "heads" not in op.shape]) + by_head:
+            seconds = self.op_seconds(_stacked(group) if len(group) > 1 else group[0])
+            values = [float(v) for v in np.broadcast_to(
+                np.asarray(seconds, float).reshape(-1), len(group))]
+            found |= {id(op): value for op, value in zip(group, values, strict=True)}
+        return [found[id(op)] for op in ops]
+
     def op_seconds(self, op: Op) -> Array:
         """Seconds of all repeats of one op."""
         bounds = op_bounds(op, self.cluster)

@@ -191,3 +191,16 @@ def test_bad_rows_are_named_by_their_line_in_the_file(tmp_path):
     path = written(tmp_path, "p.csv", "arrival,prompt,output\n0,5,6\n\n\n1,0,6\n")
     with pytest.raises(BadInput, match="line 5"):
         read_trace(path)
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if ".csv" in n])
+def test_long_files_are_read_in_parts_with_the_same_result(tmp_path, monkeypatch, name):
+    path = written(tmp_path, name, FILES[name][1])
+    whole = read_trace(path).requests
+    monkeypatch.setattr("ridgeline.serving.traces._ROWS", 1)
+    parts = read_trace(path).requests
+    np.testing.assert_array_equal(parts.arrival, whole.arrival)
+    np.testing.assert_array_equal(parts.prompt, whole.prompt)
+    bad = written(tmp_path, "bad.csv", "arrival,prompt,output\n0,5,6\n1,5,6\n2,0,6\n3,5,x\n")
+    with pytest.raises(BadInput, match="2 of 4 rows are bad.*line 4.*line 5|line 5.*line 4"):
+        read_trace(bad)

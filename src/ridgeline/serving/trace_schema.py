@@ -19,7 +19,7 @@ import numpy as np
 
 from ridgeline.errors import BadInput
 
-__all__ = ["SCHEMAS", "Schema", "numbers_of", "schema_of", "seconds_of"]
+__all__ = ["SCHEMAS", "Schema", "numbers_of", "origin_of", "schema_of", "seconds_of"]
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,18 @@ def _number(cell: Any) -> float:
         return float("nan")
 
 
-def seconds_of(column: Sequence[Any]) -> Any:
-    """A column of dates and times (or seconds) as seconds; NaN where a cell is neither."""
+def origin_of(column: Sequence[Any]) -> int:
+    """The first date and time of a column, as nanoseconds since 1970; 0 where there is none."""
+    return next((stamp for cell in column if (stamp := _nanoseconds(cell)) is not None), 0)
+
+
+def seconds_of(column: Sequence[Any], origin: int = 0) -> Any:
+    """A column of dates and times (or seconds) as seconds; NaN where a cell is neither.
+
+    Args:
+        column: text.
+        origin: of dates and times [ns since 1970]: near them, so that fractions stay exact.
+    """
     plain = numbers_of(column[:1])
     if len(plain) and np.isfinite(plain[0]):
         return numbers_of(column)
@@ -103,15 +113,14 @@ def seconds_of(column: Sequence[Any]) -> Any:
         stamps = np.array([str(cell)[:29].rstrip("Z").partition("+")[0] for cell in column],
                           dtype="datetime64[ns]")
     except ValueError:
-        return np.array([_seconds(cell) for cell in column])
-    whole = stamps.astype(np.int64)
-    seconds = (whole - whole[0]) * 1e-9 if len(whole) else whole.astype(float)
-    return np.where(np.isnat(stamps), np.nan, seconds)
+        found = (_nanoseconds(cell) for cell in column)
+        return np.array([np.nan if ns is None else (ns - origin) * 1e-9 for ns in found])
+    return np.where(np.isnat(stamps), np.nan, (stamps.astype(np.int64) - origin) * 1e-9)
 
 
-def _seconds(cell: Any) -> float:
+def _nanoseconds(cell: Any) -> int | None:
     try:
         stamp = np.datetime64(str(cell)[:29].rstrip("Z").partition("+")[0], "ns")
     except ValueError:
-        return float("nan")
-    return float("nan") if np.isnat(stamp) else float(stamp.astype(np.int64)) * 1e-9
+        return None
+    return None if np.isnat(stamp) else int(stamp.astype(np.int64))

@@ -10,6 +10,7 @@ import csv
 import dataclasses
 import gzip
 import importlib.resources
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,13 @@ import numpy as np
 
 from ridgeline.errors import BadInput, UnknownName
 from ridgeline.serving.requests import MOST_TOKENS, Requests
-from ridgeline.serving.trace_schema import Schema, numbers_of, schema_of, seconds_of
+from ridgeline.serving.trace_schema import (
+    Schema,
+    numbers_of,
+    origin_of,
+    schema_of,
+    seconds_of,
+)
 
 __all__ = ["BUNDLED", "Trace", "read_trace"]
 
@@ -33,6 +40,10 @@ BUNDLED = {
                  "Mooncake FAST'25 conversation trace, first 300 requests; Apache-2.0; "
                  "Qin et al., Mooncake, FAST 2025"),
 }
+
+
+# Rows of a CSV read at a time: text takes far more room than numbers.
+_ROWS = 100_000
 
 
 @dataclass(frozen=True)
@@ -139,20 +150,38 @@ def _read(path: Path, name: str) -> tuple[_Columns, Schema]:
 def _read_csv(file: Iterator[str], name: str) -> tuple[_Columns, Schema]:
     try:
         reader = csv.reader(file)
-        numbered = [(reader.line_num, row) for row in reader if row]
+        header = [cell.strip().lower() for cell in next((row for row in reader if row), [])]
+        schema = schema_of(header, name)
+        ordered = bool(schema.priority) and schema.priority in header
+        parts: list[_Columns] = []
+        origin: int | None = None
+        while numbered := list(itertools.islice(
+                ((reader.line_num, row) for row in reader if row), _ROWS)):
+            def column(names: Sequence[str], numbered: Any = numbered) -> list[str]:
+                place = next(header.index(n) for n in names if n in header)
+                return [row[place] if place < len(row) else "" for _, row in numbered]
+
+            origin = origin or (origin_of(column(schema.arrival)) if schema.scale == 0 else 0)
+            lines = np.array([line for line, _ in numbered], np.int64)
+            parts.append(_columns(schema, column, lines, ordered, origin))
     except csv.Error as error:
         raise BadInput(f"trace {name} is not CSV: {error}") from error
-    rows = [row for _, row in numbered]
-    header = [cell.strip().lower() for cell in rows[0]] if rows else []
-    schema = schema_of(header, name)
-    lines = np.array([line for line, _ in numbered[1:]], np.int64)
+    return _together(parts), schema
 
-    def column(names: Sequence[str]) -> list[str]:
-        place = next(header.index(n) for n in names if n in header)
-        return [row[place] if place < len(row) else "" for row in rows[1:]]
 
-    ordered = bool(schema.priority) and schema.priority in header
-    return _columns(schema, column, lines, ordered), schema
+def _together(parts: Sequence[_Columns]) -> _Columns:
+    """The parts of a long file as one."""
+    if not parts:
+        none = np.zeros(0)
+        return _Columns(none, none, none, None, np.zeros(0, np.int64))
+    joined: dict[str, Any] = {}
+    for field in dataclasses.fields(_Columns):
+        values = [getattr(part, field.name) for part in parts]
+        if isinstance(values[0], list):
+            joined[field.name] = [row for value in values for row in value]
+        else:
+            joined[field.name] = None if values[0] is None else np.concatenate(values)
+    return _Columns(**joined)
 
 
 def _read_jsonl(file: Iterator[str], name: str) -> tuple[_Columns, Schema]:
@@ -179,9 +208,9 @@ def _object(line: str) -> dict[str, Any]:
     return {str(k).lower(): v for k, v in row.items()} if isinstance(row, dict) else {}
 
 
-def _columns(schema: Schema, column: Any, lines: Any, ordered: bool) -> _Columns:
+def _columns(schema: Schema, column: Any, lines: Any, ordered: bool, origin: int = 0) -> _Columns:
     times = column(schema.arrival)
-    arrival = seconds_of(times) if schema.scale == 0 else numbers_of(times) * schema.scale
+    arrival = seconds_of(times, origin) if schema.scale == 0 else numbers_of(times) * schema.scale
     blocks = None
     if schema.blocks:
         blocks = [b if isinstance(b, list) and all(type(h) is int for h in b) else []

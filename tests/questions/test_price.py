@@ -48,6 +48,12 @@ def test_the_shared_loop_agrees_with_the_sum_of_the_phases() -> None:
     assert 0.7 < whole / summed < 1.6
 
 
+def test_requests_that_only_wait_change_nothing() -> None:
+    many, full = (price(ask(concurrency=n)) for n in (100_000_000, 4096))
+    for name in ("usd_per_mtok_output", "usd_per_request", "usd_per_request_shared_loop", "batch"):
+        assert many.value(name) == pytest.approx(full.value(name)), name
+
+
 def test_idle_hours_cost() -> None:
     full, idle = price(ask()), price(ask(utilisation=0.25))
     for name in ("usd_per_mtok_input", "usd_per_mtok_output", "usd_per_request"):

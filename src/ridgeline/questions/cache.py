@@ -23,7 +23,7 @@ from ridgeline.explain.derivation import Derivation, Given, derive
 from ridgeline.quantity import Basis, Quantity, check_positive, format_si
 from ridgeline.questions.answer import Answer, Cell, Table, Value
 from ridgeline.questions.performance import Spread, calibrated_performance
-from ridgeline.questions.price import compute_peak
+from ridgeline.questions.price import bounded, compute_peak
 from ridgeline.questions.resolve import Resolved, resolve
 from ridgeline.questions.token_speeds import above_floor, replica_speeds
 from ridgeline.report.figure import Axis, Figure, Line
@@ -145,7 +145,7 @@ def _look(ask: CacheAsk) -> _Found:
     if not ask.ideal and ask.prefill_mfu is None:
         done = 2.0 * float(resolved.architecture.active_params) * rate
         busy = done / (compute_peak(resolved) * speeds.chips)
-        spread = above_floor(calibrated_performance(resolved).ttft_spread, busy, 1.0)
+        spread = above_floor(calibrated_performance(bounded(resolved)).ttft_spread, busy, 1.0)
     if ask.prefill_mfu is None:
         again = token_cost(n_chips=float(speeds.chips), usd_per_chip_hour=rent.mid,
                            throughput=rate)

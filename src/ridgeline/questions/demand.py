@@ -19,6 +19,7 @@ from ridgeline.quantity import Basis, Quantity, check_positive, format_si
 from ridgeline.questions.answer import Answer, Value
 from ridgeline.questions.fit import shortfall
 from ridgeline.questions.performance import Spread, calibrated_performance, decode_context
+from ridgeline.questions.price import bounded
 from ridgeline.questions.resolve import Resolved, resolve
 from ridgeline.questions.token_speeds import replica_speeds
 from ridgeline.report.figure import Axis, Figure, Line, Scatter
@@ -223,7 +224,7 @@ def _quantities(ask: DemandAsk, found: Rate, rent: ChipRent) -> dict[str, Value]
 
 
 def _spread(resolved: Resolved) -> Spread:
-    return calibrated_performance(resolved).tpot_spread
+    return calibrated_performance(bounded(resolved)).tpot_spread
 
 
 def _verdict(ask: DemandAsk, found: Rate, load: float) -> str:

@@ -24,7 +24,7 @@ from ridgeline.questions.performance import (
     ideal_performance,
     per_replica,
 )
-from ridgeline.questions.price import compute_peak
+from ridgeline.questions.price import bounded, compute_peak
 from ridgeline.questions.resolve import Resolved, resolve
 from ridgeline.questions.token_speeds import above_floor, replica_speeds
 from ridgeline.scenario import Scenario
@@ -185,7 +185,8 @@ def joules(ask: EnergyAsk) -> Joules:
     elif per_flop <= 0:
         raise BadInput(f"at {memory.mid * 1e12:.3g} pJ/bit the memory of {chip.name} alone would "
                        "draw its board power; give --pj-per-flop or a smaller --memory-pj")
-    perform = (ideal_performance if ask.ideal else calibrated_performance)(resolved)
+    perform = (ideal_performance if ask.ideal else calibrated_performance)(
+        resolved if ask.ideal else bounded(resolved))
     prefill, decode = _phases(ask, resolved, perform)
     chips = resolved.deployment.chips_per_replica
     busy = prefill.flop / (compute_peak(resolved) * chips)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass, field
 from datetime import date
@@ -28,8 +29,8 @@ from ridgeline.questions.resolve import Resolved, resolve
 from ridgeline.questions.token_speeds import above_floor, replica_speeds
 from ridgeline.scenario import Scenario
 
-__all__ = ["ListPrice", "PriceAsk", "Priced", "batch_for_speed", "compute_peak", "price", "priced",
-           "step_of"]
+__all__ = ["ListPrice", "PriceAsk", "Priced", "batch_for_speed", "bounded", "compute_peak",
+           "price", "priced", "step_of"]
 
 LONGEST = 2**20
 
@@ -165,7 +166,8 @@ def priced(ask: PriceAsk) -> Priced:
     if short and not ask.ideal:
         raise Infeasible(short)
     rent = chip_rent(resolved.cluster.chip.name, ask.usd_per_hour, today=ask.today)
-    perform = (ideal_performance if ask.ideal else calibrated_performance)(resolved)
+    perform = (ideal_performance if ask.ideal else calibrated_performance)(
+        resolved if ask.ideal else bounded(resolved))
     batch, context = float(per_replica(resolved)), decode_context(resolved)
     if not ask.ideal and perform.batch:
         batch = min(batch, perform.batch)
@@ -228,6 +230,22 @@ def _costed(ask: PriceAsk, resolved: Resolved, rent: ChipRent, sweeps: tuple[Spe
     spreads = above_floor(spreads[0], mfu[0], 1.0), spreads[1]
     return Priced(ask, resolved, rent, *sweeps, batch, context, decode_s, rate, fresh, made, cached,
                   request, *mfu, flop, spreads, bounds, whole)
+
+
+def bounded(resolved: Resolved) -> Resolved:
+    """The scenario with no more requests in flight than its replicas run at once.
+
+    Those beyond wait and change no step, but a replay would go through each of them.
+    """
+    from ridgeline.questions.performance import deployed_of
+
+    most = deployed_of(resolved).policy.max_num_seqs * resolved.deployment.dp
+    work = resolved.scenario.workload
+    if work.concurrency <= most:
+        return resolved
+    fewer = dataclasses.replace(resolved.scenario,
+                                workload=dataclasses.replace(work, concurrency=most))
+    return dataclasses.replace(resolved, scenario=fewer)
 
 
 def compute_peak(resolved: Resolved) -> float:

@@ -202,5 +202,5 @@ def test_long_files_are_read_in_parts_with_the_same_result(tmp_path, monkeypatch
     np.testing.assert_array_equal(parts.arrival, whole.arrival)
     np.testing.assert_array_equal(parts.prompt, whole.prompt)
     bad = written(tmp_path, "bad.csv", "arrival,prompt,output\n0,5,6\n1,5,6\n2,0,6\n3,5,x\n")
-    with pytest.raises(BadInput, match="2 of 4 rows are bad.*line 4.*line 5|line 5.*line 4"):
+    with pytest.raises(BadInput, match="2 of 4 rows are bad"):
         read_trace(bad)

@@ -148,7 +148,8 @@ def _finite(value: float, text: str) -> float:
 
 _STEPS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""),
           (1e-3, "m"), (1e-6, "u"), (1e-9, "n"))
-_UNPREFIXED = ("", "1", "1/s", "%", "USD", "USD/h", "USD/Mtok", "token", "token/s", "param", "x", "FLOP/B")
+_UNPREFIXED = ("", "1", "1/s", "%", "USD", "USD/h", "USD/Mtok", "token", "token/s", "param", "x",
+               "FLOP/B")
 
 
 def format_si(value: float, unit: str, digits: int = 3) -> str:

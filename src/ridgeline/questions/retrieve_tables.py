@@ -16,6 +16,7 @@ from ridgeline.questions.retrieve_stages import (
     encoder_flop_of,
     encoder_model,
     encoder_stage,
+    host_search,
     search_stage,
 )
 from ridgeline.retrieval.build_time import build_flop, build_seconds
@@ -60,6 +61,8 @@ def build_table(ask: RetrieveAsk, plan: IndexPlan, c: CpuConstants) -> Built:
         flop = encoder_flop_of(encoder_model(ask.embedder), plan.n, ask.doc_tokens)
         seconds = _embed_all(ask, plan.n, flop, c)
         where = ask.encoder_on or ask.machine or MEASURED_CPU
+        if where == MEASURED_CPU:
+            where = f"{ask.threads} CPU thread" + ("s" if ask.threads > 1 else "")
         rows.append(["embed the docs", seconds, flop, where])
         out |= {"embed_docs_s": seconds, "embed_docs_flop": Quantity.exact(flop, "FLOP")}
     made, work = build_seconds(plan, c), build_flop(plan, c)
@@ -78,7 +81,7 @@ def _embed_all(ask: RetrieveAsk, n: int, flop: float, c: CpuConstants) -> Quanti
     texts = min(n, _BULK * chips if where != MEASURED_CPU else 8)
     one = encoder_stage("embed", str(ask.embedder), where, texts=texts, tokens=ask.doc_tokens,
                         mfu=ask.encoder_mfu, constants=c)
-    times = n / texts
+    times = n / texts / (ask.threads if where == MEASURED_CPU else 1)
     return Quantity(one.seconds.value * times, one.seconds.low * times, one.seconds.high * times,
                     "s", one.seconds.basis)
 
@@ -117,12 +120,12 @@ def index_table(ask: RetrieveAsk, plan: IndexPlan, c: CpuConstants) -> Table:
         try:
             other = plan if kind == plan.kind else index_plan(
                 kind, plan.n, plan.dim, top_k=plan.top_k, batch=plan.batch, data=plan.data)
-            stage = search_stage(other, MEASURED_CPU, c)
+            seconds = host_search(other, c)[0]
         except RidgelineError:
             continue
-        rows.append([kind, _settings(other), other.memory, stage.seconds,
-                     ask.threads * plan.batch / stage.seconds.value, expected_recall(other, c)])
-    columns = {"index": "1", "settings": "1", "memory": "B", "search": "s", "per_s": "1/s",
+        rows.append([kind, _settings(other), other.memory, seconds,
+                     ask.threads / seconds.value, expected_recall(other, c)])
+    columns = {"index": "1", "settings": "1", "memory": "B", "a_query": "s", "per_s": "1/s",
                "recall_at_10": "1"}
     return Table.of("indexes", columns, rows, title="The other indexes, on the measured CPU")
 

@@ -56,3 +56,18 @@ def test_open_models_are_found_at_every_provider() -> None:
 def test_an_unknown_name_is_met_with_the_nearest() -> None:
     with pytest.raises(UnknownName, match=r"gpt-5\.4"):
         priced_model("gtp-5.4", today=TODAY)
+
+
+def test_without_the_package_the_shipped_list_remains(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    from ridgeline.catalog import api_prices
+    from ridgeline.errors import MissingExtra
+
+    monkeypatch.setitem(sys.modules, "genai_prices", None)
+    api_prices._read_package.cache_clear()
+    with pytest.raises(MissingExtra, match=r"ridgeline\[prices\]"):
+        package_prices(TODAY)
+    rows = find_prices("claude-sonnet-4-5", today=TODAY)
+    assert rows and all("litellm" in row.source for row in rows)
+    api_prices._read_package.cache_clear()

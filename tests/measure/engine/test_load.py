@@ -47,6 +47,15 @@ def test_a_closed_loop_holds_its_concurrency(server):
     assert server.most_in_flight == 4
 
 
+def test_five_hundred_streams_at_once(server):
+    outcome = load(server, "ids", protocol="closed:500", requests=500, output=6)
+    assert summarise(outcome)["served"] == 500 and server.most_in_flight > 100
+    assert all(r.output_tokens == 6 for r in outcome.records)
+    seen = outcome.overhead
+    assert seen.events == 3000 and 0 < seen.cpu_per_event < 0.01
+    assert 0 <= seen.lag_p50 <= seen.lag_p99 <= seen.lag_max
+
+
 def test_requests_carry_what_fixes_their_length(server):
     load(server, requests=2)
     first, second = server.seen[:2]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -194,13 +195,16 @@ def test_the_command_measures_and_the_chip_serves_at_once(tmp_path):
     assert json.loads(used.stdout)["answer"]["tpot_s"]["value"] > 0
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the worker in /proc")
 def test_ctrl_c_leaves_no_half_written_file(tmp_path):
     chip = tmp_path / "box.toml"
     with subprocess.Popen([sys.executable, "-m", "ridgeline", "measure", "machine", "--threads",
                            "1", "--budget", "5s", "--out", str(chip)], stderr=subprocess.PIPE,
                           stdout=subprocess.PIPE, start_new_session=True) as running:
-        time.sleep(1.5)
+        children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
+        while not children.read_text() and running.poll() is None:
+            time.sleep(0.05)          # until it measures
+        time.sleep(0.2)
         os.killpg(running.pid, signal.SIGINT)
         _, errors = running.communicate(timeout=30)
     assert running.returncode in (2, 130) and b"Traceback" not in errors

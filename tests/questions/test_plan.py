@@ -277,12 +277,20 @@ def test_the_impossible_says_how_near_it_came(on, fields, said):
 def few_chips(monkeypatch):
     """A catalog of five chips: the rest would only take time."""
     monkeypatch.setattr("ridgeline.catalog.list_names", lambda kind: [
-        "A10", "H100-SXM", "L40S", "RTX-3090", "Trainium1"])
+        "H100-SXM", "L40S", "MI300X", "RTX-3090", "Trainium1"])
 
 
 def test_no_machine_in_the_catalog_beats_physics(few_chips):
     with pytest.raises(Infeasible, match="no machine in the catalog can have a TPOT of"):
         ridgeline.plan("Llama-3.1-70B", (), tpot=1e-4, batches=(1,), mode="aggregated")
+
+
+def test_pools_of_the_catalog_are_of_one_maker(few_chips):
+    for row in ridgeline.plan("Llama-3.1-8B", (), prompt=2000, output=200, rate=4.0, tpot=0.05,
+                              batches=(8, 32), mode="disaggregated").frontier:
+        chips = {row.main.shape.offer.chip.vendor, row.prefill.shape.offer.chip.vendor}
+        assert len(chips) == 1
+        assert row.verdict == "meets"
 
 
 def test_the_catalog_is_searched_for_the_cheapest(few_chips):

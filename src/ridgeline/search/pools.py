@@ -196,8 +196,8 @@ def _limit(pair: TwoPools, workers: Array, decode_workers: Array, chips: Array) 
     one, many = pair.prefill.shape, pair.decode.shape
     if one.offer is many.offer:
         return one.offer.limit
-    units = np.minimum(one.offer.limit // (workers * one.chips),
-                       many.offer.limit // (decode_workers * many.chips))
+    units = np.floor(np.minimum(one.offer.limit / (workers * one.chips),
+                                many.offer.limit / (decode_workers * many.chips)))
     return units * chips
 
 
@@ -231,7 +231,9 @@ def best_pairs(architecture: Architecture, rated: Sequence[Rated], goal: Goal
     for one in prefill:
         for many in decode:
             pair = TwoPools(one, many, kv)
+            # One engine writes the cache that the other reads, over links of one maker.
             alike = (one.shape.deployment.engine == many.shape.deployment.engine
+                     and one.shape.offer.chip.vendor == many.shape.offer.chip.vendor
                      and one.shape.deployment.kv == many.shape.deployment.kv)
             both = one.shape.chips + many.shape.chips
             room = one.shape.offer is not many.shape.offer or both <= one.shape.offer.limit

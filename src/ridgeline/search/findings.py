@@ -227,7 +227,8 @@ def _miss(goal: Goal, piece: Piece, reason: str) -> Any:
         return piece.batch / np.maximum(piece.room, 1e-9)
     if reason == "budget":
         return np.nan_to_num(piece.scored.usd_per_hour / goal.budget, nan=np.inf)
-    limit = piece.limit if reason == "chips" else 1.0
+    # Two offers may leave no room for a whole unit: then the limit is none.
+    limit = np.maximum(piece.limit, 1.0) if reason == "chips" else 1.0
     return np.broadcast_to(piece.scored.chips / limit, piece.batch.shape)
 
 

@@ -231,14 +231,20 @@ def best_pairs(architecture: Architecture, rated: Sequence[Rated], goal: Goal
     for one in prefill:
         for many in decode:
             pair = TwoPools(one, many, kv)
-            # One engine writes the cache that the other reads, over links of one maker.
-            alike = (one.shape.deployment.engine == many.shape.deployment.engine
-                     and one.shape.offer.chip.vendor == many.shape.offer.chip.vendor
-                     and one.shape.deployment.kv == many.shape.deployment.kv)
+            alike = _alike(one, many)
             both = one.shape.chips + many.shape.chips
             room = one.shape.offer is not many.shape.offer or both <= one.shape.offer.limit
             if alike and room and math.isfinite(pair.transfer_s):
                 yield pair
+
+
+def _alike(one: Rated, many: Rated) -> bool:
+    """Whether one pool can read the cache that the other writes: one engine, one maker's links,
+    the same formats."""
+    a, b = one.shape, many.shape
+    same = all(getattr(a.deployment, name) == getattr(b.deployment, name)
+               for name in ("engine", "weights", "kv"))
+    return same and a.offer.chip.vendor == b.offer.chip.vendor
 
 
 def _cost(rated: Rated) -> float:

@@ -14,6 +14,9 @@ __all__ = ["predict"]
 
 # The 95 % interval is taken 1.53 times as wide as the 80 % one, as of a normal error.
 _WIDER = 1.53
+# Other spellings of the kinds of index, without dashes.
+_NAMES = {"ivfflat": "ivf", "hnswflat": "hnsw", "hnswlib": "hnsw", "flatl2": "flat",
+          "flatip": "flat", "exact": "flat", "int8": "sq8"}
 
 
 def predict(table: Table, advance: Advance) -> Predictions:
@@ -28,7 +31,8 @@ def _search(row: dict[str, Any]) -> dict[str, Interval]:
     from ridgeline.retrieval.index_plan import index_plan
 
     constants = shipped_constants()
-    kind = str(row["index"]).lower()
+    kind = str(row["index"]).lower().replace("_", "").replace("-", "")
+    kind = _NAMES.get(kind, kind)
     data = "random" if row.get("data") in ("gaussian", "uniform", "random") else "clustered"
     plan = index_plan(
         "flat" if kind == "sq8" else kind, row["n"], row["dim"],

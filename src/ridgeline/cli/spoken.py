@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from ridgeline.questions.fields import read_value
 from ridgeline.questions.registry import Question
 from ridgeline.scenario import Scenario, scenario_toml
 
@@ -76,7 +77,8 @@ def python_call(name: str, question: Question, body: Mapping[str, Any]) -> str:
     """Python code that answers the same."""
     import ridgeline
 
-    asked = _asked(question, body)
+    fields = {f.name: f for f in question.fields}
+    asked = {k: read_value(fields[k], v) for k, v in _asked(question, body).items()}
     if name in ridgeline.__all__ and {"model", "machine"} <= asked.keys():
         head = [repr(asked.pop("model")), repr(asked.pop("machine"))]
     else:

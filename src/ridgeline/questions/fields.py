@@ -21,7 +21,7 @@ from ridgeline.errors import BadInput, UnknownName
 from ridgeline.quantity import parse_number
 from ridgeline.scenario import Scenario
 
-__all__ = ["Field", "arguments", "fields_of", "schema_of"]
+__all__ = ["Field", "arguments", "fields_of", "read_value", "schema_of"]
 
 _LONGEST_TEXT = 200
 _LONGEST_CLAIM = 600
@@ -270,7 +270,7 @@ def arguments(function: Callable[..., Any], fields: Sequence[Field],
             if field.path[1:2] or field.path[0] != name:
                 given.setdefault(field.path, {})[name] = value
             else:
-                given[(name,)] = {name: _read(field, value)}
+                given[(name,)] = {name: read_value(field, value)}
     for field in fields:
         owner = field.path if field.path != (field.name,) else (field.name,)
         if field.required and field.name not in given.get(owner, {}):
@@ -309,8 +309,11 @@ def _record_of(kind: Any, path: tuple[str, ...], parts: Mapping[tuple[str, ...],
     below = {p: part for p, part in parts.items() if p[:len(path)] == path}
     if kind is Scenario:
         return Scenario.from_fields({k: v for part in below.values() for k, v in part.items()})
+    if hasattr(kind, "from_fields"):        # a record that reads and checks flat fields itself
+        return kind.from_fields({n: read_value(known[n], v) for part in below.values()
+                                 for n, v in part.items()})
     hints = typing.get_type_hints(kind)
-    values = {n: _read(known[n], v) for n, v in parts.get(path, {}).items()}
+    values = {n: read_value(known[n], v) for n, v in parts.get(path, {}).items()}
     for part in dataclasses.fields(kind):
         inner, place = _record(hints[part.name]), (*path, part.name)
         if inner is not None and any(p[:len(place)] == place for p in below):
@@ -322,12 +325,15 @@ def _record_of(kind: Any, path: tuple[str, ...], parts: Mapping[tuple[str, ...],
                and _default(f, None)[1]]
     if lacking:
         raise BadInput(f"give {' and '.join(lacking)} too, together with {', '.join(values)}")
-    # Records that check their own fields do so when read by name.
-    return kind.from_fields(values) if hasattr(kind, "from_fields") else kind(**values)
+    return kind(**values)
 
 
-def _read(field: Field, value: Any) -> Any:
-    """One value of the question's own settings, of its kind."""
+def read_value(field: Field, value: Any) -> Any:
+    """One value as the kind its field has.
+
+    Raises:
+        BadInput: it is of another kind, too long, or not finite.
+    """
     if field.kind != "list":
         return _one(field, field.kind, value)
     items = ([v.strip() for v in value.split(",") if v.strip()] if isinstance(value, str)

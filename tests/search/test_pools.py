@@ -119,6 +119,22 @@ def test_an_answer_of_pools_has_what_starts_both():
     assert isinstance(answer.best.main.deployment.dp, int)
 
 
+def test_every_engine_and_format_has_its_pairs():
+    asked = planned(PlanAsk("Llama-3.1-8B", ("4xH100-SXM",), prompt=1000, output=100,
+                            engines=("vllm", "sglang"), formats=("bf16", "fp8")))
+    found = [rated(asked.space.architecture, shape, asked.requests)
+             for shape in shapes(asked.space.architecture, asked.space.offers[0],
+                                 asked.space.choices) if isinstance(shape, Shape)]
+    made = list(best_pairs(asked.space.architecture, [r for r in found if isinstance(r, Rated)],
+                           asked.goal))
+    kinds = {(p.decode.shape.deployment.engine, p.decode.shape.deployment.weights) for p in made}
+    assert kinds == {(e, w) for e in ("vllm", "sglang") for w in ("bf16", "fp8")}
+    for pair in made:
+        for name in ("engine", "weights", "kv"):
+            assert getattr(pair.prefill.shape.deployment, name) == getattr(
+                pair.decode.shape.deployment, name)
+
+
 def test_pairs_need_output():
     asked = planned(PlanAsk("Llama-3.1-8B", ("2xH100-SXM",), prompt=100, output=1))
     shape = next(s for s in shapes(asked.space.architecture, asked.space.offers[0],

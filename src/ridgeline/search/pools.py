@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -215,8 +216,9 @@ def _link(pair: TwoPools) -> tuple[Link, int] | None:
 
 def best_pairs(architecture: Architecture, rated: Sequence[Rated], goal: Goal
                ) -> Iterator[TwoPools]:
-    """Pairs worth evaluating: the prefill replicas that do most prompts a dollar (or chip) and the
-    one that is fastest, with the decode replicas that do most tokens under the target.
+    """Pairs worth evaluating, of each engine, format and maker: the prefill replicas that do most
+    prompts a dollar (or chip) and the fastest, with the decode replicas that do most tokens under
+    the target and the fastest.
 
     Args:
         architecture: the model.
@@ -225,26 +227,26 @@ def best_pairs(architecture: Architecture, rated: Sequence[Rated], goal: Goal
     """
     if not rated or rated[0].requests.mean_output <= 1:
         return
-    prefill, decode = _best_prefill(rated), _best_decode(rated, goal)
-    kv_bits = rated[0].shape.formats.kv.bytes * 8
-    kv = float(architecture.cache_bytes(rated[0].requests.mean_prompt, kv_bits=kv_bits))
-    for one in prefill:
-        for many in decode:
+    prompt = rated[0].requests.mean_prompt
+    groups: dict[tuple[str | None, ...], list[Rated]] = {}
+    for one in rated:
+        groups.setdefault(_kind(one), []).append(one)
+    for group in groups.values():
+        kv_bits = group[0].shape.formats.kv.bytes * 8
+        kv = float(architecture.cache_bytes(prompt, kv_bits=kv_bits))
+        for one, many in itertools.product(_best_prefill(group), _best_decode(group, goal)):
             pair = TwoPools(one, many, kv)
-            alike = _alike(one, many)
             both = one.shape.chips + many.shape.chips
             room = one.shape.offer is not many.shape.offer or both <= one.shape.offer.limit
-            if alike and room and math.isfinite(pair.transfer_s):
+            if room and math.isfinite(pair.transfer_s):
                 yield pair
 
 
-def _alike(one: Rated, many: Rated) -> bool:
-    """Whether one pool can read the cache that the other writes: one engine, one maker's links,
-    the same formats."""
-    a, b = one.shape, many.shape
-    same = all(getattr(a.deployment, name) == getattr(b.deployment, name)
-               for name in ("engine", "weights", "kv"))
-    return same and a.offer.chip.vendor == b.offer.chip.vendor
+def _kind(one: Rated) -> tuple[str | None, ...]:
+    """What both pools share, so that one reads the cache that the other writes: engine, formats
+    and the maker of the links."""
+    plan = one.shape.deployment
+    return plan.engine, plan.weights, plan.kv, one.shape.offer.chip.vendor
 
 
 def _cost(rated: Rated) -> float:

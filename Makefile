@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-engines lint types fmt check bench calibrate lock clean
+.PHONY: help setup demo test test-engines lint types fmt check bench calibrate web notebooks lock clean
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,12 @@ bench: $(VENV)/.dev ## measure speed against the budgets of the design
 
 calibrate: $(VENV)/.dev ## rebuild the fitted constants from the shipped measurements (minutes)
 	$(BIN)/ridgeline calibrate --out src/ridgeline/timing/data
+
+web: ## rebuild the explorer's page from web/ (needs Node 20 and npm)
+	cd web && npm ci --no-fund --no-audit && npm run build
+
+notebooks: $(VENV)/.dev ## run the example notebooks and write their outputs back
+	$(BIN)/python .ci/notebooks.py
 
 lock: $(VENV)/.dev ## renew the pinned versions and hashes in requirements/
 	$(BIN)/python -m pip install --quiet uv

@@ -147,7 +147,9 @@ def test_an_index_that_does_not_fit_says_by_how_much():
     ({"docs": 100, "dim": 8, "index": "hnsw", "search_on": "H100-SXM"}, "on a CPU"),
     ({"docs": 100, "embedder": "bge-large", "query_tokens": 600}, "at most 512"),
     ({"docs": 100, "dim": 8, "passages": 50, "model": "Llama-3.1-8B", "machine": "H100-SXM"},
-     "50 passages")])
+     "50 passages"),
+    ({"docs": 100, "dim": 8, "model": "bge-large-en", "machine": "H100-SXM", "passages": 1,
+      "doc_tokens": 100}, "is an encoder")])
 def test_bad_input_is_one_line(fields, match):
     with pytest.raises(BadInput, match=match) as error:
         retrieve(RetrieveAsk.from_fields(fields))

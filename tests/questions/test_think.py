@@ -133,6 +133,8 @@ def test_results_file(tmp_path):
     ({"routes": "0.8:1,0.3:2"}, "add up to 1.1"), ({"routes": "a:b"}, "share:samples"),
     ({"routes": "1:1:3"}, "between 0 and 1"), ({"results": "/none.csv"}, "cannot read"),
     ({**SMALL, "tokens": 200_000}, "longer than the 131,072"),
+    ({"model": "bge-large-en", "machine": "H100", "tokens": 10}, "is an encoder"),
+    ({**SMALL, "verifier": "bge-large-en"}, "reads at most 512"),
     ({"model": "nope", "machine": "H100"}, "unknown model")])
 def test_bad_input_is_one_line(fields, match):
     with pytest.raises(BadInput, match=match) as error:

@@ -248,6 +248,7 @@ def model_performance(ask: RetrieveAsk, concurrency: int, passages: int | None =
     """Speed of the model on prompts with so many passages.
 
     Raises:
+        BadInput: an encoder.
         Infeasible: it does not fit.
     """
     from ridgeline.questions.fit import shortfall
@@ -259,6 +260,9 @@ def model_performance(ask: RetrieveAsk, concurrency: int, passages: int | None =
     resolved = resolve(Scenario.from_fields({
         "model": ask.model, "machine": ask.machine, "output": ask.output,
         "prompt": ask.query_tokens + n * ask.doc_tokens, "concurrency": concurrency}))
+    if not resolved.architecture.causal:
+        raise BadInput(f"{ask.model} is an encoder and writes no answer; give it as --embedder or "
+                       "--reranker")
     if short := shortfall(resolved):
         raise Infeasible(short)
     return calibrated_performance(resolved)

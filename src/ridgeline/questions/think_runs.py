@@ -104,7 +104,7 @@ def _resolved(ask: ThinkAsk, model: str, machine: str, tokens: int, steps: int
     """The scenario of one sample, and how many whole chains the machine holds at once.
 
     Raises:
-        BadInput: a chain longer than the model reads.
+        BadInput: an encoder, or a chain longer than the model reads.
         Infeasible: the model or one chain does not fit.
     """
     from ridgeline.questions.fit import shortfall
@@ -116,6 +116,8 @@ def _resolved(ask: ThinkAsk, model: str, machine: str, tokens: int, steps: int
     prompt, chain = ask.prompt + tokens * (steps - 1) // 2, ask.prompt + tokens * steps
     resolved = resolve(Scenario.from_fields({"model": model, "machine": machine,
                                              "prompt": prompt, "output": tokens}))
+    if not resolved.architecture.causal:
+        raise BadInput(f"{model} is an encoder and writes no answer; it can be a --verifier")
     most = resolved.architecture.max_context
     if most and chain > most:
         raise BadInput(f"a chain of {chain:,} tokens is longer than the {most:,} that {model} "
@@ -166,6 +168,9 @@ def _verified(ask: ThinkAsk, n: int, tokens: int, machine: str) -> tuple[float, 
     from ridgeline.scenario import Scenario
 
     architecture = load_architecture(ask.verifier)
+    if 0 < architecture.max_context < ask.prompt + tokens:
+        raise BadInput(f"the verifier {ask.verifier} reads at most {architecture.max_context:,} "
+                       f"tokens, not {ask.prompt + tokens:,}")
     flop = float(encoder_flop(active_params=float(architecture.active_params), n_texts=float(n),
                               tokens_per_text=float(ask.prompt + tokens)))
     fields: dict[str, Any] = {

@@ -50,7 +50,7 @@ def simulate(**options: Any) -> None:
     with shown("simulation", quiet=bool(options.get("as_json"))) as progress:
         done = run_simulation(scenario, asked, progress)
     if rows:
-        write_requests(done.runs[0], rows, done.setup.replica.costs.request)
+        write_requests(done.runs[0], rows, done.setup.outside)
     if timeline:
         write_timeline(done, timeline)
     show(answer_of(done, asked), options, lambda: waits_figure(done))

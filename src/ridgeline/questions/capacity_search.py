@@ -155,14 +155,14 @@ def _load_of(setup: Setup, run: Run, rate: float, goal: Goal) -> Load:
 
     from ridgeline.serving.summary import summarise
 
-    numbers = summarise(run, extra=setup.replica.costs.request, ttft=goal.ttft, tpot=goal.tpot,
+    numbers = summarise(run, extra=setup.outside, ttft=goal.ttft, tpot=goal.tpot,
                         replicas=setup.replicas)
 
     def percentile(values: object, extra: float = 0.0) -> float:
         found = np.asarray(values, float)
         return float(np.percentile(found, goal.percentile)) + extra if len(found) else math.nan
 
-    ttft = percentile(run.ttft, setup.replica.costs.request)
+    ttft = percentile(run.ttft, setup.outside)
     tpot = percentile(run.tpot)
     return Load(rate, setup.replicas, len(run.start), ttft, tpot,
                 numbers["output_tokens_per_s"], numbers["utilisation"], numbers["mean_batch"],

@@ -179,7 +179,7 @@ def _notes(done: Simulated, asked: Asked) -> list[str]:
     notes = [f"Each of {_fleet(done)}: {rules.token_budget:,} tokens a step, "
              f"{rules.sequences:,} sequences, {cache}.",
              "TTFT and latency run from the arrival, and include "
-             f"{format_si(setup.replica.costs.request, 's')} outside the engine's steps."]
+             f"{format_si(setup.outside, 's')} outside the engine's steps."]
     notes += _rule_notes(done)
     if setup.concurrency is not None:
         notes.append(f"The first {setup.concurrency:,} requests arrive at once, and wait for each "

@@ -20,7 +20,7 @@ _POINTS = np.concatenate([np.linspace(0, 90, 91), np.linspace(90.5, 99.5, 19),
 
 def waits_figure(done: Simulated) -> Figure:
     """Percentiles of TTFT, latency and queue wait of the first seed, on a logarithmic axis."""
-    run, extra = done.runs[0], done.setup.replica.costs.request
+    run, extra = done.runs[0], done.setup.outside
     lines = []
     for name, values in (("TTFT", run.ttft + extra), ("latency", run.latency + extra),
                          ("TPOT", run.tpot)):

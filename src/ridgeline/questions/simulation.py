@@ -76,6 +76,11 @@ class Setup:
         return self.fleet.decode if isinstance(self.fleet, PoolFleet) else self.replicas
 
     @property
+    def outside(self) -> float:
+        """Time of a request outside the engine's steps, part of its TTFT and latency [s]."""
+        return self.factors.outside
+
+    @property
     def spread(self) -> tuple[float, float]:
         """Factors on decode steps at the ends of their 80 % interval."""
         return self.factors.decode_spread
@@ -133,7 +138,7 @@ def numbers_of(setup: Setup, asked: Asked, run: Run) -> dict[str, float]:
     """The numbers of one run (see serving.summary)."""
     from ridgeline.serving.summary import summarise
 
-    return summarise(run, extra=setup.replica.costs.request, ttft=asked.ttft, tpot=asked.tpot,
+    return summarise(run, extra=setup.outside, ttft=asked.ttft, tpot=asked.tpot,
                      replicas=setup.replicas, kv_blocks=setup.scheduler.kv_blocks)
 
 

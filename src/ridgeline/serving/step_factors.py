@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from ridgeline.serving.closed_loop import protocol_lengths
 from ridgeline.serving.deployed import Deployed
-from ridgeline.serving.latency import Latency, Pools, latency
+from ridgeline.serving.latency import Latency, Pools, first_steps, latency
 from ridgeline.serving.measured_run import STEADY
 from ridgeline.serving.requests import Requests, closed_loop_requests
 from ridgeline.serving.scheduler import Scheduler
@@ -40,11 +40,13 @@ class StepFactors:
     Attributes:
         prompts: on steps that read prompts.
         decode: on steps that only decode.
+        outside: time a request spends outside the steps before its first token [s].
         prompt_spread, decode_spread: factors on those two at the ends of the 80 % interval.
     """
 
     prompts: float
     decode: float
+    outside: float = 0.0
     prompt_spread: tuple[float, float] = (1.0, 1.0)
     decode_spread: tuple[float, float] = (1.0, 1.0)
 
@@ -54,7 +56,8 @@ class StepFactors:
             mine: float = getattr(self, name)
             return mine + share * float(getattr(other, name) - mine)
 
-        return dataclasses.replace(self, prompts=mixed("prompts"), decode=mixed("decode"))
+        return dataclasses.replace(self, prompts=mixed("prompts"), decode=mixed("decode"),
+                                   outside=mixed("outside"))
 
 
 def scaled(table: StepTable, factor: float) -> StepTable:
@@ -79,15 +82,18 @@ def step_factors(replica: Deployed, concurrency: int, prompt: int, output: int) 
     prompt, output = max(1, round(prompt * stretch)), max(1, round(output * stretch))
     goal = latency(Pools(replica, replica), STEADY, concurrency=concurrency, prompt=prompt,
                    output=output)
-    prompts, decode = _solved(replica, goal, concurrency, prompt, output)
-    least = _least(replica, prompt, output, concurrency)
-    ends = [_ends(spread) for spread in (goal.ttft_spread, goal.tpot_spread)]
-    return StepFactors(max(prompts, least[0]), max(decode, least[1]), *ends)
+    solved = _solved(replica, goal, concurrency, prompt, output)
+    return dataclasses.replace(solved, prompt_spread=_ends(goal.ttft_spread),
+                               decode_spread=_ends(goal.tpot_spread))
 
 
 def _solved(replica: Deployed, goal: Latency, concurrency: int, prompt: int, output: int
-            ) -> tuple[float, float]:
-    """The two factors, by repeated proportion: TTFT follows prompts, TPOT decoding."""
+            ) -> StepFactors:
+    """The two factors, by repeated proportion: TTFT follows prompts, TPOT decoding.
+
+    The engine layer's TTFT is a correction of (time outside + queue factor x replayed wait): the
+    same correction goes for both parts.
+    """
     requests = _wave(concurrency, prompt, output)
     # The replay that the engine layer was fitted with sets whole requests' blocks aside, and
     # launches servers for as many sequences as the load has.
@@ -96,23 +102,23 @@ def _solved(replica: Deployed, goal: Latency, concurrency: int, prompt: int, out
     if rules.kv_blocks is not None:
         rules = dataclasses.replace(rules, kv_blocks=max(
             rules.kv_blocks, int((requests.prompt + requests.output).max())))
-    wait = max(goal.ttft - replica.costs.request, 1e-6)
-    prompts = decode = 1.0
+    least = _least(replica, prompt, output, concurrency)
+    costs, prompts, decode = replica.costs, 1.0, 1.0
+    run = _run(replica, requests, rules, concurrency, prompts, decode)
+    around = costs.request + first_steps(STEADY, costs) * goal.tpot
+    wait = costs.queue * float(run.ttft.mean())
+    wait, outside = (goal.ttft * part / (around + wait) for part in (wait, around))
     for _ in range(_ROUNDS):
-        run = _run(replica, requests, rules, concurrency, prompts, decode)
+        wrong = wait / float(run.ttft.mean()), 1.0
+        prompts = max(prompts * wrong[0], least[0])
         if not len(run.tpot):           # single tokens: nothing to tell decoding from
-            return _of_prompts(wait, run)
-        wrong = wait / float(run.ttft.mean()), goal.tpot / float(run.tpot.mean())
-        prompts *= wrong[0]
-        decode = min(max(decode * wrong[1], prompts / _APART), prompts * _APART)
+            return StepFactors(prompts, prompts, outside)
+        wrong = wrong[0], goal.tpot / float(run.tpot.mean())
+        decode = max(min(max(decode * wrong[1], prompts / _APART), prompts * _APART), least[1])
         if max(abs(w - 1) for w in wrong) < _CLOSE:
             break
-    return prompts, decode
-
-
-def _of_prompts(wait: float, run: Run) -> tuple[float, float]:
-    factor = wait / float(run.ttft.mean())
-    return factor, factor
+        run = _run(replica, requests, rules, concurrency, prompts, decode)
+    return StepFactors(prompts, decode, outside)
 
 
 def _wave(concurrency: int, prompt: int, output: int) -> Requests:

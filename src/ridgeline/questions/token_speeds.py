@@ -14,10 +14,9 @@ from ridgeline.questions.performance import SINGLE_STREAM, Spread, deployed_of
 from ridgeline.questions.resolve import Resolved
 from ridgeline.questions.textbook import WholeModel, whole_model
 from ridgeline.serving.deployed import Deployed
-from ridgeline.serving.latency import Pools, case_of
+from ridgeline.serving.latency import Pools, case_of, learned
 from ridgeline.timing import textbook
 from ridgeline.timing.adjust import correction
-from ridgeline.timing.engine import engine_content
 from ridgeline.timing.roofline import StepBounds, step_bounds
 from ridgeline.timing.step_table import StepTable
 from ridgeline.work.step import Step, prefill_step
@@ -70,10 +69,10 @@ def _decode(replica: Deployed, batches: Array, contexts: Array, lengths: tuple[f
     The correction is that of the workload's own prompts and outputs at every context.
     """
     anchors = 2.0 ** np.arange(13)
-    content, pools = engine_content(), Pools(replica, replica)
-    factors = np.exp([correction(content["tpot"], case_of(
-        pools, protocol="", concurrency=float(b), prompt=lengths[0],
-        output=max(lengths[1], 1.0))) for b in anchors])
+    pools = Pools(replica, replica)
+    cases = [case_of(pools, protocol="", concurrency=float(b), prompt=lengths[0],
+                     output=max(lengths[1], 1.0)) for b in anchors]
+    factors = np.exp([correction(learned("tpot", case), case) for case in cases])
     factor = np.interp(np.log(batches), np.log(anchors), factors)
     times = decode_mesh(replica.table, batches, contexts) * factor[:, None]
     floors = [decode_mesh(table, batches, contexts) for table in _floors(replica)]

@@ -21,7 +21,8 @@ from ridgeline.timing.step_table import ComponentTable, Grid, StepTable
 from ridgeline.timing.step_time import StepTimer
 from ridgeline.work.op import Op
 
-__all__ = ["COMPONENTS", "Latency", "Pools", "case_of", "component_table", "latency", "raw_latency"]
+__all__ = ["COMPONENTS", "Latency", "Pools", "case_of", "bundled", "component_table", "first_steps",
+           "latency", "learned", "raw_latency"]
 
 KINDS = ("matmul", "grouped_matmul", "attention", "scan", "elementwise", "gather", "collective")
 # Columns of a time split into components: kernels by kind, then the engine's fixed costs.
@@ -61,14 +62,14 @@ class Pools:
 
 
 def case_of(pools: Pools, *, protocol: str, concurrency: float, prompt: float, output: float,
-            model: str = "", speculation: str = "") -> ServingCase:
+            speculation: str = "") -> ServingCase:
     """The kind of deployment, for the learned correction."""
     replica = pools.decode
     plan, architecture, chip = replica.deployment, replica.architecture, replica.cluster.chip
     spread = "dp" if plan.attention_dp > 1 else ""
     layout = "+".join(p for p in (spread, "ep" if plan.ep > 1 else "") if p) or "tp"
     return ServingCase(
-        engine=plan.engine, version=plan.engine_version, model=model or architecture.name,
+        engine=plan.engine, version=plan.engine_version, model=architecture.name,
         model_class=architecture_class(architecture), chip=chip.name,
         generation=chip.architecture, speculation=speculation, weights=replica.formats.experts.name, mode="disagg" if pools.apart else "agg",
         layout=layout, protocol=protocol,
@@ -137,7 +138,7 @@ def _policy(replica: Deployed) -> Policy:
 
 
 def latency(pools: Pools, protocol: Protocol, *, concurrency: int, prompt: int, output: int,
-            protocol_name: str = "", model: str = "", speculation: str = "") -> Latency:
+            protocol_name: str = "", speculation: str = "") -> Latency:
     """Corrected times of a deployment with their spreads.
 
     Args:
@@ -146,17 +147,25 @@ def latency(pools: Pools, protocol: Protocol, *, concurrency: int, prompt: int, 
         concurrency: requests in flight in all.
         prompt, output: nominal tokens of a request.
         protocol_name: of a measured table, "" for a plain question.
-        model: name as measured tables write it, for corrections of that very model.
         speculation: "mtp" where the model's own heads draft tokens.
     """
     tables = (pools.decode.table, pools.prefill.table)
     tpot, wait, duration, tokens = raw_latency(pools, tables, protocol, concurrency=concurrency,
                                                prompt=prompt, output=output)
     case = case_of(pools, protocol=protocol_name, concurrency=concurrency, prompt=prompt,
-                   output=output, model=model, speculation=speculation)
+                   output=output, speculation=speculation)
     return corrected(case, pools.decode.costs, protocol, float(tpot), float(wait),
                      float(duration), tokens)
 
+
+
+def learned(metric: str, case: ServingCase) -> Mapping[str, Mapping[str, Any]]:
+    """Weights of a correction ("tpot", "ttft"): all of them where model and chip were measured
+    together, else those of wide kinds alone."""
+    content = engine_content()
+    weights: Mapping[str, Mapping[str, Any]] = (
+        content[metric] if case.pair in content["pairs"] else content[f"{metric}_new"])
+    return weights
 
 
 def first_steps(protocol: Protocol, costs: EngineCosts) -> float:
@@ -185,12 +194,10 @@ def corrected(case: ServingCase, costs: EngineCosts, protocol: Protocol, tpot: f
               duration: float = 0.0, tokens: int = 0) -> Latency:
     """Apply the engine's first-token costs and the learned corrections to a replay."""
     content = engine_content()
-    factor = math.exp(correction(content["tpot"], case))
-    seen = case.model in content["models"]
+    factor = math.exp(correction(learned("tpot", case), case))
     decode = tpot * factor
     first = costs.request + costs.queue * wait + first_steps(protocol, costs) * decode
-    if seen:
-        first *= math.exp(correction(content["ttft"], case))
+    first *= math.exp(correction(learned("ttft", case), case))
     decode *= bundled(protocol, case.output)
     return Latency(first, decode, _spread(content, "ttft", case), _spread(content, "tpot", case),
                    duration * factor, tokens)
@@ -200,8 +207,7 @@ def _spread(content: Mapping[str, Any], metric: str, case: ServingCase
             ) -> tuple[float, float, float, float]:
     """Interval widths, by how much of the case was ever measured."""
     known = case.model in content["models"]
-    chip = case.chip in content["chips"]
-    kind = "seen" if known and chip else "new_chip" if known else "new_model"
+    kind = "seen" if case.pair in content["pairs"] else "new_chip" if known else "new_model"
     table = content["spreads"][metric]
     own = f"{kind}|{case.protocol}"
     low, lower, upper, high = table.get(own, table[kind])

@@ -23,7 +23,7 @@ from typing import Any
 from ridgeline.model.architecture import Architecture
 from ridgeline.model.parts import ExpertFfn, LatentAttention, LinearAttention, Mamba, Rwkv
 
-__all__ = ["BOUND", "LEVELS", "ServingCase", "architecture_class", "correction"]
+__all__ = ["BOUND", "COARSE", "LEVELS", "ServingCase", "architecture_class", "correction"]
 
 # Largest correction to log time either way.
 BOUND = 1.0
@@ -50,6 +50,9 @@ LEVELS: dict[str, tuple[tuple[str, ...], float]] = {
     "version_model": (("engine", "version", "model", "weights"), 1.5),
     "protocol": (("protocol",), 1.0),
 }
+# What carries over to a model on a chip that were never measured together: wide kinds only, whose
+# narrower offsets would be of the models that happened to be measured. Level -> penalty.
+COARSE = {"all": 0.5, "engine": 1.0, "engine_generation": 1.0, "speculation": 0.3, "mode": 1.0}
 
 # Sizes that measured deployments had; beyond, the correction stays at its value on the edge.
 MEASURED = {"concurrency": (1.0, 8192.0), "prompt": (512.0, 16384.0), "output": (128.0, 8192.0),
@@ -73,7 +76,7 @@ class ServingCase:
 
     Attributes:
         engine, version: of the engine; version "" when unknown.
-        model, model_class: architecture's name and class.
+        model, model_class: name and class of the architecture.
         chip, generation: catalog name and architecture.
         weights: dense weight format.
         mode: "agg" or "disagg".
@@ -100,6 +103,11 @@ class ServingCase:
     chips: float
     generation: str = ""
     speculation: str = ""
+
+    @property
+    def pair(self) -> str:
+        """Model and chip, as one key."""
+        return f"{self.model}|{self.chip}"
 
     @property
     def band(self) -> str:

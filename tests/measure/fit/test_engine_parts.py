@@ -46,13 +46,27 @@ def test_first_token_terms_come_back():
     assert found.first == pytest.approx((0.05, 1.5, 20.0, 0.7, 0.4), rel=0.05)
 
 
+HOLD = {level: hold for level, (_, hold) in LEVELS.items()}
+
+
 def test_ridge_learns_a_kind_and_leaves_the_unknown_alone():
     kinds = np.array(["a", "b"] * 100)
-    keys = {level: np.full(200, "same") for level in LEVELS} | {"engine": kinds}
+    keys = {level: np.full(200, "same") for level in HOLD} | {"engine": kinds}
     numbers = np.concatenate([np.ones((200, 1)), np.zeros((200, 4))], axis=1)
     target = np.where(kinds == "a", 0.3, -0.2) + RNG.normal(0, 0.02, 200)
-    ridge = Ridge.fit(keys, numbers, target, np.ones(200), np.ones(200, bool))
+    ridge = Ridge.fit(keys, numbers, target, np.ones(200), np.ones(200, bool), HOLD)
     assert ridge.predict(keys, numbers) == pytest.approx(np.where(kinds == "a", 0.3, -0.2),
                                                          abs=0.05)
-    unknown = {level: np.array(["never seen"]) for level in LEVELS}
+    unknown = {level: np.array(["never seen"]) for level in HOLD}
     assert ridge.predict(unknown, numbers[:1]) == pytest.approx([0.0])
+
+
+def test_flat_weights_leave_sizes_almost_alone():
+    """A slope in the data is learned by free weights and hardly by flat ones."""
+    sizes = RNG.normal(0, 1, 200)
+    numbers = np.stack([np.ones(200), sizes, *np.zeros((3, 200))], axis=1)
+    keys = {"all": np.full(200, "")}
+    free, flat = (Ridge.fit(keys, numbers, 0.05 * sizes, np.ones(200), np.ones(200, bool),
+                            {"all": 1.0}, flat=flat) for flat in (False, True))
+    assert free.weights["all"][""][1] == pytest.approx(0.05, rel=0.05)
+    assert abs(flat.weights["all"][""][1]) < 0.03

@@ -20,7 +20,7 @@ from ridgeline.measure.fit.engine_parts import Costs, Ridge, fit_costs, fit_firs
 from ridgeline.measure.truth.serving_pools import protocol_of, run_of
 from ridgeline.serving.latency import bundled, case_of, component_table, raw_latency
 from ridgeline.serving.measured_run import Protocol
-from ridgeline.timing.adjust import BOUND, LEVELS, ServingCase
+from ridgeline.timing.adjust import BOUND, COARSE, LEVELS, ServingCase
 from ridgeline.timing.kernels.result import LEVELS as QUANTILES
 
 __all__ = ["fit_engines"]
@@ -85,7 +85,7 @@ def fit_engines(rows: Mapping[str, Any], say: Callable[[str], None] = lambda _: 
     held = {name: _held_out(runs, groups) for name, groups in _folds(runs).items()}
     content = {"family": "engines", **model.content(),
                "models": sorted({c.model for c in runs.cases}),
-               "chips": sorted({c.chip for c in runs.cases}), "spreads": _spreads(runs, held)}
+               "pairs": sorted({c.pair for c in runs.cases}), "spreads": _spreads(runs, held)}
     return content, _report(runs, held)
 
 
@@ -108,7 +108,7 @@ def read_runs(rows: Mapping[str, Any], say: Callable[[str], None]) -> Runs:
         except RidgelineError:
             continue
         case = case_of(pools, protocol=run.protocol, concurrency=run.concurrency,
-                       prompt=run.prompt, output=run.output, model=run.model,
+                       prompt=run.prompt, output=run.output,
                        speculation=run.recipe.speculation)
         found.append((np.asarray(tpot), np.asarray(wait), float(row["silicon_tpot_ms"]) / 1e3,
                       float(row["silicon_ttft_ms"]) / 1e3, case, protocol))
@@ -132,7 +132,8 @@ class _Fitted:
     costs: dict[str, Costs]
     tpot: Ridge
     ttft: Ridge
-    models: frozenset[str]
+    tpot_new: Ridge
+    pairs: frozenset[str]
 
     @classmethod
     def of(cls, runs: Runs, use: Array) -> _Fitted:
@@ -146,8 +147,11 @@ class _Fitted:
             costs[engine] = (fit_costs(runs.tpot[own], step[own], weights[own])
                              if own.sum() >= 60 else pooled)
         base = _base(runs, costs)
-        ridge = Ridge.fit(_keys(runs), _numbers(runs), np.log(step / base), weights, use)
-        decode = base * np.exp(_bounded(ridge.predict(_keys(runs), _numbers(runs))))
+        keys, numbers = _keys(runs), _numbers(runs)
+        fine = {level: hold for level, (_, hold) in LEVELS.items()}
+        ridge = Ridge.fit(keys, numbers, np.log(step / base), weights, use, fine)
+        coarse = Ridge.fit(keys, numbers, np.log(step / base), weights, use, COARSE, flat=True)
+        decode = base * np.exp(_bounded(ridge.predict(keys, numbers)))
         wait, steps = _wait(runs, costs), runs.steps
         for engine in sorted(costs):
             own = use & (engines == engine)
@@ -155,24 +159,27 @@ class _Fitted:
             costs[engine] = fit_first_token(costs[engine], wait[own], decode[own], steps[own],
                                             runs.real_ttft[own], weights[own])
         first = _first(runs, costs, wait, decode)
-        ttft = Ridge.fit(_keys(runs), _numbers(runs), np.log(runs.real_ttft / first), weights, use)
-        return cls(costs, ridge, ttft,
-                   frozenset(c.model for c, u in zip(runs.cases, use, strict=True) if u))
+        ttft = Ridge.fit(keys, numbers, np.log(runs.real_ttft / first), weights, use, fine)
+        return cls(costs, ridge, ttft, coarse,
+                   frozenset(c.pair for c, u in zip(runs.cases, use, strict=True) if u))
 
     def predict(self, runs: Runs) -> tuple[Array, Array]:
         """(tpot, ttft) of every row."""
         keys, numbers = _keys(runs), _numbers(runs)
-        decode = _base(runs, self.costs) * np.exp(_bounded(self.tpot.predict(keys, numbers)))
+        seen = np.array([c.pair in self.pairs for c in runs.cases])
+        shift = np.where(seen, self.tpot.predict(keys, numbers),
+                         self.tpot_new.predict(keys, numbers))
+        decode = _base(runs, self.costs) * np.exp(_bounded(shift))
         first = _first(runs, self.costs, _wait(runs, self.costs), decode)
         decode = decode * runs.bundled
-        seen = np.array([c.model in self.models for c in runs.cases])
         shift = np.where(seen, _bounded(self.ttft.predict(keys, numbers)), 0.0)
         return decode, first * np.exp(shift)
 
     def content(self) -> dict[str, Any]:
         """What engines.json keeps of it."""
         engines = {name: costs.to_json() for name, costs in self.costs.items()}
-        return {"engines": engines, "tpot": self.tpot.to_json(), "ttft": self.ttft.to_json()}
+        return {"engines": engines, "tpot": self.tpot.to_json(), "ttft": self.ttft.to_json(),
+                "tpot_new": self.tpot_new.to_json(), "ttft_new": {}}
 
 
 def _keys(runs: Runs) -> dict[str, Array]:

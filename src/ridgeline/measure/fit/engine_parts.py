@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from ridgeline.serving.latency import KINDS
-from ridgeline.timing.adjust import LEVELS
 from ridgeline.timing.engine import FIXED
 
 __all__ = ["Costs", "Ridge", "fit_costs", "fit_first_token"]
@@ -122,17 +121,28 @@ class Ridge:
 
     @classmethod
     def fit(cls, keys: Mapping[str, Array], numbers: Array, target: Array, weights: Array,
-            use: Array) -> Ridge:
-        """Robust ridge regression (Huber weights) on the rows in use."""
-        names = [(level, key) for level in LEVELS for key in np.unique(keys[level][use])]
+            use: Array, hold: Mapping[str, float], flat: bool = False) -> Ridge:
+        """Robust ridge regression (Huber weights) on the rows in use.
+
+        Args:
+            keys: level -> key of each row.
+            numbers: sizes of each row, a 1 first.
+            target: log shift to learn.
+            weights: of each row.
+            use: rows to learn from.
+            hold: level -> how strongly its weights are held at 0.
+            flat: whether the sizes are held ten times as strongly.
+        """
+        names = [(level, key) for level in hold for key in np.unique(keys[level][use])]
         design = np.concatenate([(keys[level][use] == key)[:, None] * numbers[use]
                                  for level, key in names], axis=1)
-        hold = np.concatenate([LEVELS[level][1] * np.array(_SIZES) for level, _ in names])
+        sizes = np.array(_SIZES) * np.where(np.arange(len(_SIZES)) > 0, 10.0 if flat else 1.0, 1.0)
+        pull = np.concatenate([hold[level] * sizes for level, _ in names])
         base, real = weights[use], target[use]
         row_weights, solution = base, np.zeros(design.shape[1])
         for _ in range(_ROUNDS):
             weighted = design * row_weights[:, None]
-            solution = np.linalg.solve(weighted.T @ design + np.diag(hold**2), weighted.T @ real)
+            solution = np.linalg.solve(weighted.T @ design + np.diag(pull**2), weighted.T @ real)
             left = np.abs(real - design @ solution)
             row_weights = base * np.minimum(1.0, _OUTLIER / np.maximum(left, 1e-9))
         size = numbers.shape[1]

@@ -20,7 +20,7 @@ def predict(table: Table, advance: Advance) -> Predictions:
 def _answer(row: dict[str, Any]) -> Mapping[str, Interval]:
     run, pools = run_of(row)
     found = latency(pools, protocol_of(run), concurrency=run.concurrency, prompt=run.prompt,
-                    output=run.output, protocol_name=run.protocol, model=run.model,
+                    output=run.output, protocol_name=run.protocol,
                     speculation=run.recipe.speculation)
     return {"ttft": _around(found.ttft, found.ttft_spread),
             "tpot": _around(found.tpot, found.tpot_spread)}

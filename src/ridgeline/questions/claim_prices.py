@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ridgeline.errors import BadInput
 from ridgeline.quantity import Quantity, format_si
+from ridgeline.questions.answer import Value
 from ridgeline.questions.claim_facts import compared
 from ridgeline.questions.claim_rates import (
     bound_verdict,
@@ -50,10 +51,11 @@ def check_cost(claim: TextClaim, subject: Subject) -> Checked:
     least = subject.n_chips * price / 3600 / limit * 1e6
     share = least / cost
     verdict = bound_verdict(share, phase_of(claim))
-    quantities = {"claimed_usd_per_mtok": Quantity.exact(cost, "USD/Mtok", "assumed"),
-                  "least_usd_per_mtok": Quantity.exact(least, "USD/Mtok"),
-                  "share_of_limit": Quantity.exact(share, "1"),
-                  "tokens_per_s_needed": Quantity.exact(share * limit, "token/s")}
+    quantities: dict[str, Value] = {
+        "claimed_usd_per_mtok": Quantity.exact(cost, "USD/Mtok", "assumed"),
+        "least_usd_per_mtok": Quantity.exact(least, "USD/Mtok"),
+        "share_of_limit": Quantity.exact(share, "1"),
+        "tokens_per_s_needed": Quantity.exact(share * limit, "token/s")}
     sentence = (f"{verdict}: {described(subject)} at {price:g} USD/h a chip costs at least "
                 f"{least:.3g} USD/Mtok {words}; the claim needs {100 * share:.0f} % of that rate")
     return Checked(verdict, sentence, quantities, notes=tuple(notes))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,8 +61,6 @@ def read_offers(texts: Sequence[str], prices: Mapping[str, float] | None = None
     found = []
     for text in texts:
         cluster = parse_machine(text)
-        if cluster.n_chips == 1 and not text.strip()[:1].isdigit():
-            cluster = Cluster.of(cluster.chip, 1)
         found.append(Offer(cluster, float(cluster.n_chips), _price(cluster.chip, prices or {})))
     names = [offer.chip.name for offer in found]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -133,8 +130,3 @@ def _price(chip: Chip, prices: Mapping[str, float]) -> float:
     if "" in prices:
         return prices[""]
     return sum(chip.usd_per_hour) / 2 if chip.usd_per_hour else math.nan
-
-
-def with_limit(offer: Offer, limit: float) -> Offer:
-    """The offer with another number of chips in all."""
-    return dataclasses.replace(offer, limit=limit)

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from ridgeline.files import write_atomically
-from ridgeline.measure.engine.replay import read_record, replay
+from ridgeline.measure.engine.replay import read_record, replay, replay_scheduled
 from ridgeline.measure.engine.torch_steps import torch_rows
 
 DATA = Path("tests/measure/engine/data")
@@ -92,34 +92,46 @@ def torch(record):
     return text
 
 
-def vllm(record):
-    runs = replay(record)
-    text = ["## vLLM's scheduler\n", f"{record['engine']}. The real engine (its V1 scheduler, "
-            "model and sampling) is driven step by step on the clock of its own processor time, "
-            "and our simulator serves the same requests with the same token budget "
-            f"({record['limits']['max_num_batched_tokens']}), sequence limit "
-            f"({record['limits']['max_num_seqs']}) and KV blocks, with step times fitted to "
-            "prompts and decode steps measured alone. Reference steps beside every run tell "
-            "how fast the machine is just then. Targets: TPOT mean 5 %, TTFT p50 10 %, p99 20 %, "
-            "preemptions of the same size.\n"]
-    metrics = ("tpot_mean", "ttft_p50", "ttft_p99", "wall")
-    text.append(table(("load", "requests", "TPOT mean", "TTFT p50", "TTFT p99", "whole run",
-                       "preemptions", "simulated"), [
-        (r.name, r.requests, *(percent(r.error(m)) for m in metrics),
-         f"{r.measured['preemptions']:.0f}", f"{r.simulated['preemptions']:.0f}") for r in runs]))
-    limits = {"tpot_mean": 0.05, "ttft_p50": 0.10, "ttft_p99": 0.20}
-    text.append("Within the target: " + ", ".join(
+METRICS = ("tpot_mean", "ttft_p50", "ttft_p99", "wall")
+LIMITS = {"tpot_mean": 0.05, "ttft_p50": 0.10, "ttft_p99": 0.20}
+
+
+def runs_table(runs):
+    return table(("load", "requests", "TPOT mean", "TTFT p50", "TTFT p99", "whole run",
+                  "preemptions", "simulated"), [
+        (r.name, r.requests, *(percent(r.error(m)) for m in METRICS),
+         f"{r.measured['preemptions']:.0f}", f"{r.simulated['preemptions']:.0f}") for r in runs])
+
+
+def within(runs):
+    return "Within the target: " + ", ".join(
         f"{name.replace('_', ' ')} in {sum(abs(r.error(name)) <= most for r in runs)} of "
         f"{len(runs)} loads (median {middle([r.error(name) for r in runs])[0]})"
-        for name, most in limits.items()) + ".\n")
-    text.append("In overload a wait is the small difference of two large times, arrivals and "
-                "service: 2 % of a step's time is 20 % of the middle wait.\n")
+        for name, most in LIMITS.items()) + ".\n"
+
+
+def vllm(record):
+    runs, exact = replay(record), replay_scheduled(record)
+    limits = record["limits"]
+    text = ["## vLLM's scheduler\n", f"{record['engine']}. The real engine is driven step by step "
+            "and our simulator serves the same requests with the same token budget "
+            f"({limits['max_num_batched_tokens']}), sequence limit ({limits['max_num_seqs']}) and "
+            "KV blocks. Targets: TPOT mean 5 %, TTFT p50 10 %, p99 20 %, preemptions of the same "
+            "size.\n",
+            "**The scheduler alone.** Every step the real scheduler composes takes the time that "
+            "was fitted to prompts and decode steps measured alone, in engine and simulator "
+            "alike; what differs is who is scheduled when.\n", runs_table(exact), within(exact),
+            "**Scheduler and step times.** The engine's clock is its own processor time. "
+            "Reference steps beside every run tell how fast the machine is just then; what is "
+            "left is how its speed drifts within a run.\n", runs_table(runs), within(runs),
+            "In overload a wait is the small difference of two large times, arrivals and "
+            "service: 2 % of a step's time is 20 % of the middle wait.\n"]
     again = [r for r in runs if r.name.startswith("closed loop of 16") and "short" not in r.name]
     if len(again) == 2:
         first, second = (r.measured for r in again)
         text.append("What the engine itself repeats, the same load twice: " + ", ".join(
             f"{m.replace('_', ' ')} {percent(second[m] / first[m] - 1)}"
-            for m in metrics) + ".\n")
+            for m in METRICS) + ".\n")
     return text
 
 

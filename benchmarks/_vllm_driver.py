@@ -5,6 +5,10 @@
 The clock is the processor time of this process, in which scheduler, model and sampling all run:
 other programs on the machine do not stretch it. It jumps over idle time to the next arrival. So
 the real scheduler serves a load at exactly its times, however busy the machine is.
+
+With "steps" (fitted constants and the config they are of) the clock runs on the fitted time of
+every step that the scheduler composes instead: what differs from our simulator then is scheduling
+alone. Needs ridgeline's source on PYTHONPATH.
 """
 
 import json
@@ -39,7 +43,49 @@ class Driver:
         self.engine = LLMEngine.from_engine_args(arguments)
         cache = self.engine.vllm_config.cache_config
         self.facts = {"block_size": cache.block_size, "kv_blocks": cache.num_gpu_blocks}
-        self.count = 0
+        self.count, self.table, self.composed = 0, None, []
+
+    def watch(self, asked):
+        """Time each step by the fitted constants: looks at what the scheduler put into it."""
+        from ridgeline.deployment.operands import Format
+        from ridgeline.measure.engine.local_steps import LocalSteps
+        from ridgeline.model.huggingface import architecture_from_config
+
+        steps, limits = asked["steps"], asked["limits"]
+        fitted = LocalSteps(Format("bf16", 2.0, "bf16"), tuple(steps["rows"]),
+                            tuple(steps["per_param"]), steps["shared"], 0.0)
+        self.table = fitted.table(
+            architecture_from_config(asked["config"], name="random"),
+            max_tokens=limits["max_num_batched_tokens"], max_sequences=limits["max_num_seqs"],
+            max_context=limits["max_model_len"])
+        scheduler = self.engine.engine_core.engine_core.scheduler
+        plain = scheduler.schedule
+
+        def schedule(*given):
+            before = {name: (r.num_computed_tokens, r.num_tokens, r.num_output_tokens)
+                      for name, r in scheduler.requests.items()}
+            output = plain(*given)
+            resumed = dict.fromkeys(output.preempted_req_ids or (), 0)
+            self.composed = [(n, resumed.get(name, before[name][0]), *before[name][1:])
+                             for name, n in output.num_scheduled_tokens.items()]
+            return output
+
+        scheduler.schedule = schedule
+
+    def fitted_time(self):
+        """Seconds of the step last composed."""
+        decodes = [past + 1 for n, past, known, made in self.composed
+                   if n == 1 and made and past == known - 1]
+        chunks = [(n, past, known) for n, past, known, made in self.composed
+                  if not (n == 1 and made and past == known - 1)]
+        done = sum(past + n >= known for n, past, known in chunks)
+        tokens, batch, table = sum(c[0] for c in self.composed), len(decodes), self.table
+        if not tokens:
+            return 0.0
+        return float(table.fixed + table.tokens(tokens)
+                     + sum(table.prefill(n, past) for n, past, _ in chunks)
+                     + (table.decode(batch, mean(decodes)) if batch else 0.0)
+                     + (table.logits(batch + done) if batch + done else 0.0))
 
     def preemptions(self):
         return sum(m.value for m in self.engine.get_metrics() if "preemption" in m.name
@@ -72,7 +118,7 @@ class Driver:
                 clock = waiting[0][1][0]
                 continue
             results = self.engine.step()
-            spent = time.process_time() - mark
+            spent = self.fitted_time() if self.table else time.process_time() - mark
             clock, steps, busy = clock + spent, steps + 1, busy + spent
             for result in results:
                 times = out[live[result.request_id]]
@@ -130,6 +176,13 @@ def main():
     for _ in range(2):
         driver.step_time(64, 2, 8)
     answer = {"facts": driver.facts, "prompts": [], "decodes": [], "runs": []}
+    if "steps" in asked:
+        driver.watch(asked)
+        for run in asked["runs"]:
+            done = driver.serve(run["requests"], run["concurrency"])
+            answer["runs"].append({**done, "name": run["name"]})
+        Path(sys.argv[2]).write_text(json.dumps(answer))
+        return
     # Calibrated before and after the runs, with the same two steps beside every run: a shared
     # machine's speed drifts by tens of percent with what else it does.
     answer["references"] = [driver.reference()]

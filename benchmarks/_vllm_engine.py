@@ -7,6 +7,7 @@ record is read by `ridgeline.measure.engine.replay`; the test of the simulator r
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ridgeline.measure.engine.replay import read_record, replay
+from ridgeline.measure.engine.replay import calibrated, read_record, replay, replay_scheduled
 from ridgeline.serving.load import Load, generate_requests
 from ridgeline.serving.traces import read_trace
 
@@ -86,6 +87,34 @@ def ask(python, limits, prompts, decodes, runs):
             "runs": [{**asked, **seen} for asked, seen in zip(runs, found["runs"], strict=True)]}
 
 
+def scheduled(python, record):
+    """The same runs by the real scheduler on the clock of the fitted steps, with a tiny model:
+    its values and speed do not matter there.
+    """
+    found = []
+    for engine in record["engines"]:
+        steps = calibrated(record, engine)
+        runs = [{k: run[k] for k in ("name", "concurrency", "requests")} for run in engine["runs"]]
+        with tempfile.TemporaryDirectory() as folder:
+            model, asked, answer = (Path(folder) / n for n in ("model", "asked", "answer"))
+            model.mkdir()
+            tiny = {**CONFIG, "hidden_size": 128, "intermediate_size": 128,
+                    "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1}
+            (model / "config.json").write_text(json.dumps(tiny))
+            asked.write_text(json.dumps({
+                "model": str(model), "config": CONFIG, "runs": runs,
+                "limits": {**LIMITS, "kv_blocks": engine["facts"]["kv_blocks"]},
+                "steps": {"rows": steps.rows, "per_param": steps.per_param,
+                          "shared": dict(steps.shared)}}))
+            subprocess.run([python, "benchmarks/_vllm_driver.py", str(asked), str(answer)],
+                           check=True, env={**os.environ, "PYTHONPATH": "src"})
+            done = json.loads(answer.read_text())
+        found.append({"facts": done["facts"], "runs": [
+            {k: run[k] for k in ("name", "times", "preemptions", "steps")}
+            for run in done["runs"]]})
+    return found
+
+
 def rounded(value):
     if isinstance(value, float):
         return float(f"{value:.6g}")
@@ -95,7 +124,7 @@ def rounded(value):
 
 
 def show(record):
-    for run in replay(record):
+    for run in [*replay(record), *replay_scheduled(record)]:
         errors = [f"{100 * run.error(m):+6.1f} %" for m in ("tpot_mean", "ttft_p50", "ttft_p99")]
         print(f"{run.name:44} {run.requests:4} requests  TPOT mean {errors[0]}  TTFT p50 "
               f"{errors[1]}  p99 {errors[2]}  preemptions {run.measured['preemptions']:.0f} "
@@ -112,6 +141,7 @@ def main():
                        [[b, c] for b in (1, 4, 8, 12) for c in (16, 250)], short_of_memory())]
         record = {"engine": "vLLM 0.32.0, CPU build, one thread, clock: processor time",
                   "config": CONFIG, "limits": LIMITS, "engines": engines}
+        record["scheduled"] = scheduled(sys.argv[1], record)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(rounded(record)) + "\n")
     show(read_record(target))

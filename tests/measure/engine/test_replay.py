@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from ridgeline.errors import BadInput
-from ridgeline.measure.engine.replay import calibrated, read_record, replay
+from ridgeline.measure.engine.replay import calibrated, read_record, replay, replay_scheduled
+
+
+def test_the_simulator_schedules_exactly_as_vllm_does(record):
+    runs = replay_scheduled(record("vllm_replay.json"))
+    assert len(runs) >= 12 and sum(r.requests for r in runs) > 800
+    for run in runs:
+        for metric in ("tpot_mean", "ttft_p50", "ttft_p99", "wall"):
+            assert abs(run.error(metric)) < 0.002, (run.name, metric)
+        assert run.simulated["preemptions"] == run.measured["preemptions"], run.name
 
 
 def test_the_simulator_serves_as_vllm_did(record):

@@ -26,7 +26,7 @@ from ridgeline.serving.simulator import simulate_replica
 if TYPE_CHECKING:
     from ridgeline.model.architecture import Architecture
 
-__all__ = ["Replayed", "calibrated", "read_record", "replay"]
+__all__ = ["Replayed", "calibrated", "read_record", "replay", "replay_scheduled"]
 
 Record = Mapping[str, Any]
 # Rows of the reference steps: decoding alone, decoding of 8, a prompt of 256 tokens.
@@ -89,13 +89,37 @@ def replay(record: Record) -> list[Replayed]:
         limits = {**record["limits"], **engine["limits"]}
         rules = named_scheduler("vllm", Scheduler(
             limits["max_num_batched_tokens"], limits["max_num_seqs"],
-            engine["facts"]["kv_blocks"], engine["facts"]["block_size"]))
+            _usable(engine), engine["facts"]["block_size"]))
         for run in engine["runs"]:
             table = steps.times(_speed(engine, run), REFERENCE_ROWS).table(
                 architecture, max_tokens=limits["max_num_batched_tokens"],
                 max_sequences=limits["max_num_seqs"], max_context=limits["max_model_len"])
             found.append(_one(run, table, rules))
     return found
+
+
+def replay_scheduled(record: Record) -> list[Replayed]:
+    """The runs that the real scheduler served on the clock of the fitted steps themselves.
+
+    Engine and simulator then take equally long for equal steps, so that all that differs between
+    them is who is scheduled when.
+    """
+    found, architecture, limits = [], _architecture(record), record["limits"]
+    for engine, done in zip(record["engines"], record["scheduled"], strict=True):
+        table = calibrated(record, engine).table(
+            architecture, max_tokens=limits["max_num_batched_tokens"],
+            max_sequences=limits["max_num_seqs"], max_context=limits["max_model_len"])
+        rules = named_scheduler("vllm", Scheduler(
+            limits["max_num_batched_tokens"], limits["max_num_seqs"], _usable(done),
+            done["facts"]["block_size"]))
+        found += [_one({**asked, **run}, table, rules)
+                  for asked, run in zip(engine["runs"], done["runs"], strict=True)]
+    return found
+
+
+def _usable(engine: Record) -> int:
+    """KV blocks for requests: vLLM keeps one of its blocks as the empty one."""
+    return int(engine["facts"]["kv_blocks"]) - 1
 
 
 def _speed(engine: Record, run: Record) -> list[float]:

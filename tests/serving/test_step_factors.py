@@ -52,3 +52,21 @@ def test_single_tokens_have_one_factor():
     found = step_factors(replica_of(output=1), 8, 1000, 1)
     assert found.prompts == found.decode > 0
     assert found.prompt_spread[0] < 1 < found.prompt_spread[1]
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_engines_with_rates_of_their_own_keep_them(concurrency):
+    from ridgeline.questions.estimate import estimate
+
+    fields = {"machine": "RTX-4090", "engine": "llamacpp", "weights": "q4_k_m"}
+    replica = replica_of(**fields)
+    found = step_factors(replica, concurrency, 1000, 200)
+    answer = estimate(Scenario.from_fields({
+        "model": "Llama-3.1-8B", "prompt": 1000, "output": 200, "concurrency": concurrency,
+        **fields}))
+    step = replica.table.seconds(sequences=concurrency, context=1100)
+    alone = replica.table.seconds(prefill_tokens=1000, finished=1.0)
+    assert found.decode * float(step) == pytest.approx(answer.value("tpot_s"), rel=0.01)
+    # `estimate` gives the time of all prompts together.
+    assert found.prompts * float(alone) * concurrency == pytest.approx(
+        answer.value("ttft_s"), rel=0.02)

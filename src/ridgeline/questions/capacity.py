@@ -160,7 +160,8 @@ def _bound(at: Load, beyond: Load | None, find: str) -> str:
     """One sentence: the limit, and what breaks beyond it."""
     rate = format_si(at.rate, "1/s")
     if find == "rate":
-        head = f"{at.replicas:,} replica{'s' * (at.replicas > 1)} keep the targets up to {rate}"
+        many = "replicas keep" if at.replicas > 1 else "replica keeps"
+        head = f"{at.replicas:,} {many} the targets up to {rate}"
     else:
         head = f"{rate} need {at.replicas:,} replica{'s' * (at.replicas > 1)}"
     if beyond is None and find == "rate":

@@ -21,11 +21,14 @@ from ridgeline.serving.requests import Requests, closed_loop_requests
 from ridgeline.serving.scheduler import Scheduler
 from ridgeline.serving.simulator import Run, simulate_replica
 from ridgeline.timing.roofline import step_bounds
+from ridgeline.timing.single_stream import single_stream_rates
 from ridgeline.timing.step_table import StepTable
 from ridgeline.work.step import decode_step, prefill_step
 
 __all__ = ["StepFactors", "scaled", "step_factors"]
 
+# Engines measured one stream at a time, with rates of their own.
+STREAMED = ("llamacpp",)
 _ROUNDS = 12
 _CLOSE = 1e-3
 # How far the two factors may part: beyond, decode-only steps are too rare in the closed loop for
@@ -77,6 +80,8 @@ def step_factors(replica: Deployed, concurrency: int, prompt: int, output: int) 
         concurrency: requests in flight.
         prompt, output: mean tokens of a request.
     """
+    if replica.deployment.engine in STREAMED:
+        return _streamed(replica, concurrency, prompt, output)
     # Lengths spread below the nominal ones: aim their mean at what was asked.
     stretch = 2 / (1 + STEADY.shortest)
     prompt, output = max(1, round(prompt * stretch)), max(1, round(output * stretch))
@@ -85,6 +90,22 @@ def step_factors(replica: Deployed, concurrency: int, prompt: int, output: int) 
     solved = _solved(replica, goal, concurrency, prompt, output)
     return dataclasses.replace(solved, prompt_spread=_ends(goal.ttft_spread),
                                decode_spread=_ends(goal.tpot_spread))
+
+
+def _streamed(replica: Deployed, concurrency: int, prompt: int, output: int) -> StepFactors:
+    """Of engines whose rates are measured directly: one prompt alone, one step of the batch."""
+    rates = single_stream_rates(
+        replica.architecture, replica.cluster.chip, quant=replica.formats.dense.name,
+        engine=replica.deployment.engine, prompt_tokens=float(prompt),
+        gen_tokens=float(max(output, 1)), batch=float(concurrency),
+        n_devices=replica.deployment.chips_per_replica)
+    table, least = replica.table, _least(replica, prompt, output, concurrency)
+    alone = float(table.seconds(prefill_tokens=prompt, finished=1.0))
+    step = float(table.seconds(sequences=concurrency, context=prompt + output / 2))
+    spreads = [(rate.value / rate.high, rate.value / rate.low)
+               for rate in (rates.prompt, rates.generation)]
+    return StepFactors(max(prompt / rates.prompt.value / alone, least[0]),
+                       max(concurrency / rates.generation.value / step, least[1]), 0.0, *spreads)
 
 
 def _solved(replica: Deployed, goal: Latency, concurrency: int, prompt: int, output: int

@@ -34,7 +34,7 @@ _WIDTH = 100
 @click.option("--calibration", metavar="FOLDER", help="Use the constants of this folder, made by "
               "`ridgeline calibrate --out`.")
 @click.option("--write", metavar="FILE", help="Write the report as a Markdown page, with the "
-              "cross-validated errors of every fit.")
+              "cross-validated errors of every fit; its pictures go into a folder of its name.")
 @click.option("--held-out", is_flag=True, help="Only print the errors on what each fit did not "
               "see, as `ridgeline calibrate` found them.")
 def validate_command(files: tuple[str, ...], as_json: bool, by: str, plot: str | None,
@@ -77,13 +77,26 @@ def validate_command(files: tuple[str, ...], as_json: bool, by: str, plot: str |
 
         write_figure(accuracy_figure(reports), plot)
     if write:
-        from ridgeline.files import write_atomically
-        from ridgeline.measure.validate.page import accuracy_page
-
-        write_atomically(write, accuracy_page(reports))
+        _write_page(reports, Path(write))
     if not as_json:
         for path in filter(None, (unanswered, plot, write)):
             click.echo(f"wrote {path}")
+
+
+def _write_page(reports: Sequence[FileReport], page: Path) -> None:
+    """The page, and its pictures in a folder beside it."""
+    from ridgeline.files import write_atomically
+    from ridgeline.measure.validate.figure import figures_of
+    from ridgeline.measure.validate.page import accuracy_page
+    from ridgeline.report.plot import write_figure
+
+    folder = page.with_suffix("")
+    folder.mkdir(exist_ok=True)
+    pictures = {}
+    for name, figure in figures_of(reports).items():
+        write_figure(figure, str(folder / f"{name}.svg"))
+        pictures[name.replace("_", " ")] = f"{folder.name}/{name}.svg"
+    write_atomically(page, accuracy_page(reports, pictures))
 
 
 def _print_held_out(as_json: bool) -> None:

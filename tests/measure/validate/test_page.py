@@ -1,5 +1,8 @@
 import json
 
+from click.testing import CliRunner
+
+from ridgeline.cli.validate import validate_command
 from ridgeline.measure.validate.page import accuracy_page
 from ridgeline.measure.validate.run import validate_files
 from ridgeline.timing.constants import ENVIRONMENT
@@ -22,3 +25,12 @@ def test_page_holds_every_table_and_the_held_out_errors(tmp_path, monkeypatch):
     assert "### grouped_gemm.csv.xz: 18 rows, 100.0% predicted" in lines
     assert any(line.startswith("| grouped_gemm | 18 | 38.7 % | 9.7 % |") for line in lines)
     assert any(line.startswith("### training_throughput.csv.xz: 468 rows, ") for line in lines)
+
+
+def test_a_written_page_has_its_pictures_beside_it(tmp_path):
+    page = tmp_path / "errors.md"
+    result = CliRunner().invoke(validate_command, [
+        str(shipped_file("grouped_gemm.csv.xz")), "--write", str(page)])
+    assert result.exit_code == 0, result.output
+    assert "![Predicted against measured: kernels](errors/kernels.svg)" in page.read_text()
+    assert (tmp_path / "errors" / "kernels.svg").read_text().count("<circle") > 10

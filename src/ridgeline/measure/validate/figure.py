@@ -8,19 +8,29 @@ from ridgeline.measure.validate.run import FileReport
 from ridgeline.report.figure import Axis, Figure, Line, Scatter
 
 MOST_POINTS = 3000
+# Of each metric on a page of many figures, so that it stays light.
+PAGE_POINTS = 200
 
 
-def accuracy_figure(reports: Sequence[FileReport]) -> Figure:
+def figures_of(reports: Sequence[FileReport]) -> dict[str, Figure]:
+    """The figures of a page by short name: one of all kernels, one of each other table."""
+    kernels = [r for r in reports if "time" in r.points]
+    others = {r.schema: [r] for r in reports if r.points and "time" not in r.points}
+    groups = {"kernels": kernels, **others} if kernels else others
+    return {name: accuracy_figure(group, PAGE_POINTS) for name, group in groups.items()}
+
+
+def accuracy_figure(reports: Sequence[FileReport], most: int = MOST_POINTS) -> Figure:
     """Log-log scatter of every scored metric with the line of equality.
 
     Metrics of different units share one figure, each divided by its own unit; a metric with more
-    than MOST_POINTS rows is thinned evenly, and the subtitle says so.
+    than `most` rows is thinned evenly, and the subtitle says so.
     """
     series: list[Scatter | Line] = []
     units, thinned, ends = set(), False, []
     for report in reports:
         for metric, (real, value, row) in report.points.items():
-            step = -(-len(real) // MOST_POINTS)
+            step = -(-len(real) // most)
             thinned |= step > 1
             real, value, row = real[::step], value[::step], row[::step]
             units.add(report.units[metric])
@@ -39,4 +49,4 @@ def accuracy_figure(reports: Sequence[FileReport]) -> Figure:
         note += ", SI units"
     return Figure("Predicted against measured", x=Axis("measured", unit, log=True),
                   y=Axis("predicted", unit, log=True), series=tuple(series),
-                  subtitle=note + (f"; at most {MOST_POINTS:,} drawn of each" if thinned else ""))
+                  subtitle=note + (f"; at most {most:,} drawn of each" if thinned else ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,11 @@ calibrated column is in sample: for unseen shapes see the table above.
 | table | rows | roofline | one efficiency | calibrated |
 | --- | --: | --: | --: | --: |
 """
+_SEEN = """
+## Predicted against measured
+
+Every table that ships with the package, thinned evenly; the dashed line is equality.
+"""
 _SHIPPED = """
 ## Every table, every metric
 
@@ -60,12 +65,24 @@ that the constants were fitted to.
 """
 
 
-def accuracy_page(reports: Sequence[FileReport]) -> str:
-    """The page as Markdown."""
-    parts = [_INTRO, *_held_out(), *_simpler(reports), _SHIPPED]
+def accuracy_page(reports: Sequence[FileReport], pictures: Mapping[str, str] | None = None) -> str:
+    """The page as Markdown.
+
+    Args:
+        reports: of every table.
+        pictures: what a picture shows -> its file, seen from the page.
+    """
+    parts = [_INTRO, *_held_out(), *_simpler(reports), *_pictures(pictures or {}), _SHIPPED]
     for report in reports:
         parts += _one(report)
     return "".join(parts)
+
+
+def _pictures(pictures: Mapping[str, str]) -> Iterator[str]:
+    if pictures:
+        yield _SEEN
+    for name, file in pictures.items():
+        yield f"\n![Predicted against measured: {name}]({file})\n"
 
 
 def held_out_errors() -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -24,7 +24,8 @@ def replica_of(**fields):
 
 
 @pytest.mark.parametrize("concurrency", [1, 7, 48])
-@pytest.mark.parametrize("fields", [{}, {"model": "Qwen3-30B-A3B", "machine": "H200"}])
+@pytest.mark.parametrize("fields", [{}, {"model": "Qwen3-30B-A3B", "machine": "H200"},
+                                    {"engine": "sglang", "machine": "A100-80GB-SXM"}])
 def test_the_closed_loop_has_the_means_of_the_engine_layer(fields, concurrency):
     replica = replica_of(**fields)
     found = step_factors(replica, concurrency, 1000, 200)

@@ -139,6 +139,13 @@ def _solved(replica: Deployed, goal: Latency, concurrency: int, prompt: int, out
         if max(abs(w - 1) for w in wrong) < _CLOSE:
             break
         run = _run(replica, requests, rules, concurrency, prompts, decode)
+    if decode <= max(least[1], prompts / _APART) and float(run.tpot.mean()) > goal.tpot:
+        # So slow prompts would hold decoding up for longer than is seen: part of the wait for a
+        # first token must then be spent outside the steps.
+        for _ in range(_ROUNDS):
+            prompts = max(prompts * goal.tpot / float(run.tpot.mean()), least[0])
+            run = _run(replica, requests, rules, concurrency, prompts, decode)
+        outside = max(outside, goal.ttft - float(run.ttft.mean()))
     return StepFactors(prompts, decode, outside)
 
 

@@ -26,6 +26,7 @@ BODIES = {
     "plan": {"model": "Llama-3.1-8B", "on": ["8xH100-SXM"], "ttft": 2, "tpot": 0.03},
     "simulate": {**SCENARIO, "rate": 2, "requests": 100},
     "capacity": {**SCENARIO, "tpot": 0.03, "requests": 30, "precision": 0.5},
+    "queue": {"rate": 5, "service": 0.1},
     "diagnose": {**SCENARIO, "tpot": 0.04},
     "train": {"model": "Llama-3.1-8B", "machine": "64xH100-SXM", "tokens": "1T", "tp": 2},
     "fit_training": {"model": "Llama-3.1-8B", "machine": "8xH100-SXM", "zero": 3, "tp": 1},

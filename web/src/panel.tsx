@@ -17,6 +17,7 @@ export const EXAMPLES: Record<string, Fields> = {
   simulate: { rate: "1", ttft: "5", tpot: "0.05" },
   capacity: { tpot: "0.05", requests: "500", precision: "0.05" },
   plan: { on: "16xH100-SXM, 16xH200, 8xB200", ttft: "2", tpot: "0.03" },
+  queue: { rate: "5", service: "0.15" },
   diagnose: { tpot: "0.04" },
   infer_price: { input_usd: "3", output_usd: "15", cached_usd: "0.3", on: "H100-SXM", active_params: "100B" },
   retrieve: { docs: "10M", dim: "1024", index: "hnsw" },
@@ -103,7 +104,7 @@ const FRONT = new Set(["ideal", "rate", "requests", "trace", "seeds", "ttft", "t
   "params", "tokens", "law", "inference_tokens", "batch_tokens", "seq", "claim", "on", "minimize", "users",
   "budget", "precision", "search", "utilisation", "usd_per_hour", "speed", "docs", "dim", "index",
   "compression", "queries", "embedder", "fleet", "until", "pue", "watts", "grams_per_kwh", "find",
-  "samples", "strategy", "success_rate", "verifier", "against", "users", "peak", "token_rate",
+  "service", "servers", "samples", "strategy", "success_rate", "verifier", "against", "users", "peak", "token_rate",
   "active_share", "rack", "chips", "racks", "output_rate", "name", "given", "answer", "part", "names", "years"]);
 
 type AnswersProps = PanelProps & { question: Question; values: Fields; second: Fields | null };

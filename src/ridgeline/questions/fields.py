@@ -38,7 +38,7 @@ class Field:
     Attributes:
         name: as in the command's options and in JSON.
         kind: "number", "whole", "text", "flag" or "list".
-        item: kind of a list's items.
+        item: kind of a list's items; of a text, what else it may be.
         default: value when left out; None also where a rule fills it in.
         required: whether leaving it out is an error.
         text: what it means, one sentence.
@@ -66,6 +66,8 @@ class Field:
         """JSON schema of the value; numbers may be written as text such as "16k"."""
         kind = self.item if self.kind == "list" else self.kind
         found: dict[str, Any] = {"type": list(_TYPES[kind])}
+        if self.kind == "text" and self.item:
+            found["type"].append(self.item)
         if kind in ("number", "whole"):
             found |= {"pattern": _NUMERAL, "maxLength": _LONGEST_NUMERAL}
         elif kind == "text":
@@ -73,7 +75,8 @@ class Field:
         if self.choices:
             found["enum"] = list(self.choices)
         if self.kind == "list":
-            found = {"type": ["array"], "items": found, "maxItems": _LONGEST_LIST}
+            found = {"type": ["array", "string"], "items": found, "maxItems": _LONGEST_LIST,
+                     "maxLength": _LONGEST_CLAIM}
         if not self.required:                  # null stands for what is left out
             found["type"].append("null")
             if "enum" in found:
@@ -224,7 +227,7 @@ def _kind(name: str, hint: Any) -> tuple[str, str, tuple[str, ...]]:
         if set(kinds) == {"whole", "number"}:
             return "number", "", ()
         if "text" in kinds and set(kinds) <= {"text", "whole", "number"}:
-            return "text", "", ()
+            return "text", "number", ()
         if len(parts) == 1 or {"list", "text"} == set(kinds):
             return next((p for p in parts if p[0] == "list"), parts[0])
     if hint in _KINDS:
@@ -336,6 +339,9 @@ def read_value(field: Field, value: Any) -> Any:
     """
     if field.kind != "list":
         return _one(field, field.kind, value)
+    if isinstance(value, str) and len(value) > _LONGEST_CLAIM:
+        raise BadInput(f"{field.name} may have at most {_LONGEST_CLAIM} characters, "
+                       f"not {len(value):,}")
     items = ([v.strip() for v in value.split(",") if v.strip()] if isinstance(value, str)
              else value)
     if not isinstance(items, (list, tuple)):
@@ -355,8 +361,8 @@ def _one(field: Field, kind: str, value: Any) -> Any:
             raise BadInput(f"{field.name} must be true or false, not {_seen(value)}")
         return found
     if kind == "text":
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            value = f"{value:.15g}"
+        if field.item == "number" and type(value) in (int, float):
+            value = f"{value:.15g}"             # a length may be a number or a law
         if not isinstance(value, str) or not 0 < len(value) <= field.longest or "\0" in value:
             raise BadInput(f"{field.name} must be text of 1 to {field.longest:,} characters, "
                            f"not {_seen(value)}")

@@ -121,6 +121,7 @@ QUESTIONS: Mapping[str, Question] = {
     "capacity": Question("How much load keeps the targets?", "capacity:capacity",
                          ("capacity:load_figure",), slow=True,
                          limits={"requests": 1e5, "seeds": 10}),
+    "queue": Question("How long is a queue?", "queue:queue", ("queue:queue_figure",)),
     "diagnose": Question("Is a measured server as fast as it should be?", "diagnose:diagnose",
                          command="check"),
     "train": Question("How long does a training run take?", "adapters:train",

@@ -11,7 +11,7 @@ export const VIEWS: View[] = [
   { id: "speed", title: "Speed", asks: ["estimate", "think"] },
   { id: "roofline", title: "Roofline", asks: ["roofline", "matmul"] },
   { id: "frontier", title: "Frontier", asks: ["frontier", "plan"] },
-  { id: "requests", title: "Requests", asks: ["simulate", "capacity"] },
+  { id: "requests", title: "Requests", asks: ["simulate", "capacity", "queue"] },
   { id: "training", title: "Training", asks: ["train", "fit_training", "scale", "trends"] },
   { id: "money", title: "Money", asks: ["price", "cache", "energy", "infer_price"] },
   { id: "retrieve", title: "Retrieve", asks: ["retrieve"] },

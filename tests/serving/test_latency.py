@@ -22,8 +22,8 @@ from ridgeline.serving.latency import (
     raw_latency,
 )
 from ridgeline.serving.measured_run import STEADY, Protocol, protocol_named
-from ridgeline.timing.engine import EngineCosts
 from ridgeline.timing.adjust import BOUND, LEVELS, architecture_class, correction
+from ridgeline.timing.engine import EngineCosts
 
 
 def replica(model="Llama-3.1-8B", chip="H100-SXM", longest=4096, **fields):

@@ -50,7 +50,7 @@ def headline(row: Row, minimize: str) -> str:
 
 def why(settled: Settled, minimize: str, goal: Any) -> list[str]:
     """Sentences on why the winner won, and why the fastest and the fullest rows differ."""
-    best, said = settled.best, []
+    best, said = settled.best, list[str]()
     if best is None:
         return said
     if settled.runner_ups:

@@ -21,8 +21,18 @@ from ridgeline.timing.step_table import ComponentTable, Grid, StepTable
 from ridgeline.timing.step_time import StepTimer
 from ridgeline.work.op import Op
 
-__all__ = ["COMPONENTS", "Latency", "Pools", "case_of", "bundled", "component_table", "first_steps",
-           "latency", "learned", "raw_latency"]
+__all__ = [
+    "COMPONENTS",
+    "Latency",
+    "Pools",
+    "bundled",
+    "case_of",
+    "component_table",
+    "first_steps",
+    "latency",
+    "learned",
+    "raw_latency",
+]
 
 KINDS = ("matmul", "grouped_matmul", "attention", "scan", "elementwise", "gather", "collective")
 # Columns of a time split into components: kernels by kind, then the engine's fixed costs.
@@ -71,7 +81,8 @@ def case_of(pools: Pools, *, protocol: str, concurrency: float, prompt: float, o
     return ServingCase(
         engine=plan.engine, version=plan.engine_version, model=architecture.name,
         model_class=architecture_class(architecture), chip=chip.name,
-        generation=chip.architecture, speculation=speculation, weights=replica.formats.experts.name, mode="disagg" if pools.apart else "agg",
+        generation=chip.architecture, speculation=speculation,
+        weights=replica.formats.experts.name, mode="disagg" if pools.apart else "agg",
         layout=layout, protocol=protocol,
         concurrency=concurrency / pools.decode_workers, prompt=prompt, output=output,
         chips=float(plan.chips_per_replica))

@@ -13,7 +13,7 @@ from typing import Any
 
 from ridgeline.catalog import load_chip
 
-__all__ = ["Recipe", "recipe_of"]
+__all__ = ["UNPUBLISHED", "Recipe", "recipe_of"]
 
 # Only this protocol's runs come from the scripts that recipes.toml was read off.
 _PROTOCOL = "inferencex"
@@ -63,6 +63,9 @@ class Recipe:
         return self.poll[concurrency >= 16]
 
 
+UNPUBLISHED = Recipe()
+
+
 def recipe_of(row: Mapping[str, Any], version: str, tp: int) -> Recipe:
     """The recipe of a row of a serving-latency table; defaults where none is published.
 
@@ -72,13 +75,13 @@ def recipe_of(row: Mapping[str, Any], version: str, tp: int) -> Recipe:
         tp: tensor-parallel degree of the pool.
     """
     if row["protocol"] != _PROTOCOL:
-        return Recipe()
+        return UNPUBLISHED
     for entry in _entries():
         if _holds(entry, row, version, tp):
             facts = {k: v for k, v in entry.items() if k not in _CONDITIONS}
             facts["poll"] = tuple(facts.get("poll", (0, 0)))
             return Recipe(known=True, **facts)
-    return Recipe()
+    return UNPUBLISHED
 
 
 @functools.cache

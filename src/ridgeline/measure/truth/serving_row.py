@@ -11,7 +11,7 @@ from typing import Any
 from ridgeline.deployment import Deployment
 from ridgeline.errors import BadInput
 from ridgeline.measure.truth.names import look_up
-from ridgeline.measure.truth.recipes import Recipe, recipe_of
+from ridgeline.measure.truth.recipes import UNPUBLISHED, Recipe, recipe_of
 
 __all__ = ["Pool", "ServingRow", "read_serving_row"]
 
@@ -59,7 +59,7 @@ class ServingRow:
     output: int
     concurrency: int
     protocol: str
-    recipe: Recipe = Recipe()
+    recipe: Recipe = UNPUBLISHED
 
     @property
     def disaggregated(self) -> bool:

@@ -22,6 +22,8 @@ COMMANDS = {
                  "How fast? TTFT, TPOT, throughput, what bounds it, what would help."),
     "plan": ("ridgeline.cli.plan", "plan",
              "Which chips, how many, split how? The best deployment, and why."),
+    "sweep": ("ridgeline.cli.sweep", "sweep",
+              "What over a whole range? Lists and ranges for any field, kept as Parquet."),
     "simulate": ("ridgeline.cli.simulate", "simulate",
                  "What do users wait? Percentiles under real arrivals."),
     "queue": ("ridgeline.cli.queue", "queue",

@@ -11,11 +11,13 @@ from typing import Any
 from ridgeline.errors import BadInput
 from ridgeline.model.architecture import Architecture
 from ridgeline.model.decoder import Style, generic
+from ridgeline.model.defaults import with_defaults
 from ridgeline.model.encoders import ENCODERS, encoder, modernbert
 from ridgeline.model.extras import checkpoint_extras, declared_formats
 from ridgeline.model.families import FAMILIES
 from ridgeline.model.fields import Fields
 from ridgeline.model.hybrids import HYBRIDS
+from ridgeline.model.recent import RECENT
 from ridgeline.model.styles import STYLES
 from ridgeline.model.vision import tower
 
@@ -62,6 +64,7 @@ def architecture_from_config(config: Mapping[str, Any], name: str = "") -> Archi
     own = config.get("_name_or_path")
     label = name or (own if isinstance(own, str) and own else "model")
     where = f"config of {label[:80]}"
+    config = with_defaults(config)
     text = text_config(config, where)
     f = Fields(text, where)
     kind = f.text("model_type")
@@ -105,7 +108,7 @@ def _build(f: Fields, name: str, kind: str) -> Architecture:
         return encoder(f, name)
     if kind == "modernbert":
         return modernbert(f, name)
-    family = HYBRIDS.get(kind) or FAMILIES.get(kind)
+    family = HYBRIDS.get(kind) or RECENT.get(kind) or FAMILIES.get(kind)
     named = f.names("architectures")
     if not kind and named and "Grok" in named[0]:
         kind, family = "grok-1", FAMILIES["grok-1"]

@@ -4,37 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ridgeline.model import towers
 from ridgeline.model.fields import Fields
-from ridgeline.model.tensors import Weight, elements, linear, norm, times
-
-
-def _matrix(name: str, d_in: int, d_out: int, bias: bool = True,
-            count: int = 1) -> tuple[Weight, ...]:
-    return linear(name, d_in, d_out, "other", bias=bias, shard="replicated", count=count)
-
-
-def _layer(d: int, d_ff: int, *, bias: bool = True, gated: bool = False, norm_bias: bool = True,
-           norms: int = 2, qkv: int | None = None) -> tuple[Weight, ...]:
-    """One transformer layer of a tower: four projections, a feed-forward, norms."""
-    width = qkv or d
-    return (*_matrix("vision.qkv", d, width, bias, 3), *_matrix("vision.proj", width, d, bias),
-            *_matrix("vision.fc1", d, d_ff, bias, 2 if gated else 1),
-            *_matrix("vision.fc2", d_ff, d, bias), norm("vision.norms", d, norm_bias, norms))
+from ridgeline.model.tensors import Weight, elements, norm, times
+from ridgeline.model.vision_parts import matrix, tower_layer
 
 
 def siglip(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
-    """SigLIP with Gemma 3's projector: a norm and one matrix."""
-    d, layers = v.count("hidden_size", default=1152), v.count("num_hidden_layers", default=27,
-                                                              high=500)
-    d_ff, patch = v.count("intermediate_size", default=4304), v.count("patch_size", default=14)
-    side = v.count("image_size", default=896) // patch
-    own = (*_matrix("vision.patch_embed", 3 * patch * patch, d),
-           Weight("vision.positions", (side * side, d), "other"), norm("vision.norm", d, True),
-           *times(_layer(d, d_ff), layers))
-    projector = outer.text("model_type")
-    if projector == "paligemma":
-        return (*own, *_matrix("projector", d, d_model))
-    return (*own, Weight("projector", (d, d_model), "other"), norm("projector.norm", d))
+    """SigLIP with Gemma 3's projector (a norm and one matrix) or PaliGemma's (one with a bias)."""
+    d = v.count("hidden_size", default=1152)
+    if outer.text("model_type") == "paligemma":
+        return (*towers.siglip(v, pooled=False), *matrix("projector", d, d_model))
+    return (*towers.siglip(v), Weight("projector", (d, d_model), "other"),
+            norm("projector.norm", d))
 
 
 def pixtral(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
@@ -44,15 +26,12 @@ def pixtral(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
     d_ff, patch = v.count("intermediate_size", default=4096), v.count("patch_size", default=14)
     merge = outer.count("spatial_merge_size", default=2)
     bias = outer.flag("multimodal_projector_bias")
-    own = (*_matrix("vision.patch_embed", 3 * patch * patch, d, False), norm("vision.norm", d),
-           *times(_layer(d, d_ff, bias=False, gated=True, norm_bias=False), layers))
-    if outer.text("model_type") == "llava":
-        return (*own, *_matrix("projector.1", d, d_model),
-                *_matrix("projector.2", d_model, d_model))
+    own = (*matrix("vision.patch_embed", 3 * patch * patch, d, False), norm("vision.norm", d),
+           *times(tower_layer(d, d_ff, bias=False, gated=True, norm_bias=False), layers))
     return (*own, norm("projector.norm", d),
-            *_matrix("projector.merge", merge * merge * d, d, False),
-            *_matrix("projector.1", d, d_model, bias),
-            *_matrix("projector.2", d_model, d_model, bias))
+            *matrix("projector.merge", merge * merge * d, d, False),
+            *matrix("projector.1", d, d_model, bias),
+            *matrix("projector.2", d_model, d_model, bias))
 
 
 def llama4(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
@@ -64,12 +43,12 @@ def llama4(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
     p_in, p_out = v.count("projector_input_dim", default=4096), v.count("projector_output_dim",
                                                                         default=4096)
     out = v.count("vision_output_dim", default=p_out)
-    return (*_matrix("vision.patch_embed", 3 * patch * patch, d, False),
+    return (*matrix("vision.patch_embed", 3 * patch * patch, d, False),
             Weight("vision.class", (d,), "other"),
             Weight("vision.positions", (side * side + 1, d), "other"),
-            norm("vision.norm", d, True, 2), *times(_layer(d, d_ff), layers),
-            *_matrix("adapter.1", d_ff, p_in, False), *_matrix("adapter.2", p_out, p_out, False),
-            *_matrix("projector", out, d_model, False))
+            norm("vision.norm", d, True, 2), *times(tower_layer(d, d_ff), layers),
+            *matrix("adapter.1", d_ff, p_in, False), *matrix("adapter.2", p_out, p_out, False),
+            *matrix("projector", out, d_model, False))
 
 
 def gemma4(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
@@ -78,13 +57,13 @@ def gemma4(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
     d_ff, patch = v.count("intermediate_size"), v.count("patch_size", default=16)
     heads = v.count("num_attention_heads")
     width = v.count("head_dim", default=max(1, d // heads))
-    layer = (*_layer(d, d_ff, bias=False, gated=True, norm_bias=False, norms=4,
+    layer = (*tower_layer(d, d_ff, bias=False, gated=True, norm_bias=False, norms=4,
                      qkv=heads * width), norm("vision.qk_norms", width, count=2))
     if v.flag("use_clipped_linears"):
         layer = (*layer, Weight("vision.clip_bounds", (4,), "other", count=7))
-    own = (*_matrix("vision.patch_embed", 3 * patch * patch, d, False),
+    own = (*matrix("vision.patch_embed", 3 * patch * patch, d, False),
            Weight("vision.positions", (2, v.count("position_embedding_size", default=10_240), d),
-                  "other"), *times(layer, layers), *_matrix("projector", d, d_model, False))
+                  "other"), *times(layer, layers), *matrix("projector", d, d_model, False))
     return (*own, Weight("vision.standardize", (2, d), "other")) if v.flag("standardize") else own
 
 
@@ -94,13 +73,13 @@ def qwen3_vl(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
     patch, frames = v.count("patch_size", default=16), v.count("temporal_patch_size", default=2)
     merge = v.count("spatial_merge_size", default=2) ** 2 * d
     out = v.count("out_hidden_size", default=d_model)
-    mixing = (*_matrix("merger.fc1", merge, merge), *_matrix("merger.fc2", merge, out))
+    mixing = (*matrix("merger.fc1", merge, merge), *matrix("merger.fc2", merge, out))
     deep = len(v.counts("deepstack_visual_indexes") or ())
-    return (*_matrix("vision.patch_embed", v.count("in_channels", default=3) * frames * patch**2,
+    return (*matrix("vision.patch_embed", v.count("in_channels", default=3) * frames * patch**2,
                      d),
             Weight("vision.positions", (v.count("num_position_embeddings", default=2304), d),
                    "other"),
-            *times(_layer(d, v.count("intermediate_size")), layers),
+            *times(tower_layer(d, v.count("intermediate_size")), layers),
             *mixing, norm("merger.norm", d, True),
             *times((*mixing, norm("merger.norm", merge, True)), deep))
 
@@ -114,39 +93,53 @@ def qwen2_vl(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
     merge = v.count("spatial_merge_size", default=2) ** 2 * d
     out = v.count("out_hidden_size", default=d_model) if newer else v.count("hidden_size",
                                                                             default=d_model)
-    layer = _layer(d, d_ff, gated=newer, norm_bias=not newer)
-    return (*_matrix("vision.patch_embed", 3 * frames * patch**2, d, False),
+    layer = tower_layer(d, d_ff, gated=newer, norm_bias=not newer)
+    return (*matrix("vision.patch_embed", 3 * frames * patch**2, d, False),
             *times(layer, v.count("depth", default=32, high=500)),
-            norm("merger.norm", d, not newer), *_matrix("merger.fc1", merge, merge),
-            *_matrix("merger.fc2", merge, out))
+            norm("merger.norm", d, not newer), *matrix("merger.fc1", merge, merge),
+            *matrix("merger.fc2", merge, out))
 
 
 def moonvit(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
     """MoonViT of Kimi K2.5 and K3 with its patch merger."""
-    d, layers = v.count("vt_hidden_size"), v.count("vt_num_hidden_layers", high=500)
-    d_ff, patch = v.count("vt_intermediate_size"), v.count("patch_size", default=14)
-    side = v.count("init_pos_emb_height", default=64) * v.count("init_pos_emb_width", default=64)
+    d = v.count("vt_hidden_size", "hidden_size", default=1152)
+    layers = v.count("vt_num_hidden_layers", "num_hidden_layers", default=27, high=500)
+    d_ff, patch = v.count("vt_intermediate_size", "intermediate_size", default=4304), v.count(
+        "patch_size", default=14)
+    side = (v.count("init_pos_emb_height", "pos_emb_height", default=64, high=10_000)
+            * v.count("init_pos_emb_width", "pos_emb_width", default=64, high=10_000))
     bias = v.flag("linear_bias", default=True)
     rms = v.text("norm_type") == "rmsnorm"
-    layer = _layer(d, d_ff, bias=bias, norm_bias=not rms, qkv=v.maybe("qkv_hidden_size"))
+    layer = tower_layer(d, d_ff, bias=bias, norm_bias=not rms, qkv=v.maybe("qkv_hidden_size"))
     merge = 4 * v.count("mm_hidden_size", default=d)
     newer = v.text("mm_projector_type").endswith("v2")
     projector_bias = not newer
     # K2.5 normalises what enters its projector; K3 what leaves it.
     projector_norm = norm("projector.norm", d_model if newer else d, not rms)
-    return (*_matrix("vision.patch_embed", 3 * patch**2, d,
+    return (*matrix("vision.patch_embed", 3 * patch**2, d,
                      v.flag("patch_embed_proj_bias", default=True)),
             Weight("vision.positions", (side, d), "other"), *times(layer, layers),
             norm("vision.norm", d, not rms), projector_norm,
-            *_matrix("projector.1", merge, merge, projector_bias),
-            *_matrix("projector.2", merge, d_model, projector_bias))
+            *matrix("projector.1", merge, merge, projector_bias),
+            *matrix("projector.2", merge, d_model, projector_bias))
 
 
 Tower = Callable[[Fields, int, Fields], tuple[Weight, ...]]
 TOWERS: dict[str, Tower] = {
-    "gemma3": siglip, "paligemma": siglip, "mistral3": pixtral, "llama4": llama4, "gemma4": gemma4,
+    "gemma3": siglip, "shieldgemma2": siglip, "paligemma": siglip, "mistral3": pixtral,
+    "llama4": llama4, "gemma4": gemma4,
     "qwen3_vl": qwen3_vl, "qwen3_vl_moe": qwen3_vl, "qwen3_5": qwen3_vl, "qwen3_5_moe": qwen3_vl,
-    "qwen2_vl": qwen2_vl, "qwen2_5_vl": qwen2_vl, "kimi_k25": moonvit, "kimi_k3": moonvit,
+    "qwen2_vl": qwen2_vl, "qwen2_5_vl": qwen2_vl, "kimi_k25": moonvit,
+    "kimi_vl": moonvit, "kimi_k3": moonvit,
+    **dict.fromkeys(("llava", "llava_next", "llava_next_video", "llava_onevision", "vipllava",
+                     "video_llava"), towers.llava),
+    "idefics3": towers.idefics3, "smolvlm": towers.idefics3, "idefics2": towers.idefics2,
+    "aria": towers.aria, "aya_vision": towers.cohere_vision,
+    "cohere2_vision": towers.cohere_vision, "internvl": towers.internvl,
+    "internvl_chat": towers.internvl_chat, "mllama": towers.mllama, "lfm2_vl": towers.lfm2_vl,
+    "lighton_ocr": towers.lighton, "ovis2": towers.ovis2, "paddleocr_vl": towers.paddleocr,
+    "deepseek_vl": towers.pixel_shuffle,
+    **dict.fromkeys(("glm4v", "glm4v_moe", "glm46v", "glm_ocr"), towers.glm4v),
 }
 # Types whose published configs may leave the tower's group out because it is all defaults.
 _DEFAULTED = frozenset({"mistral3"})

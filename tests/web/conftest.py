@@ -35,7 +35,8 @@ def address():
     process.stdout.close()
 
 
-@pytest.fixture(scope="session")
+# For a module only: its event loop runs in this thread, where other tests start their own.
+@pytest.fixture(scope="module")
 def browser():
     """Headless Chromium of this system; CI installs one and says that it must be there."""
     path = next((p for p in map(shutil.which, BROWSERS) if p), None)

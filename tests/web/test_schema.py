@@ -4,6 +4,8 @@ A body may follow the schema and still be refused, since a rule of a deployment 
 catalog is no matter of types; so a refusal of the documented form is accepted too.
 """
 
+import os
+
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
@@ -16,11 +18,13 @@ from ridgeline.http.app import create_app
 from ridgeline.http.openapi import document
 from ridgeline.questions.registry import QUESTIONS
 
-ONLY = settings(max_examples=4, deadline=None, derandomize=True,
+ONLY = settings(max_examples=5, deadline=None, derandomize=True,
                 suppress_health_check=list(HealthCheck))
 
 
 schema = schemathesis.openapi.from_dict(document(create_app()))
+# Every boundary of every field is some thousand requests: asked for when the server changes.
+schema.config.phases.coverage.enabled = os.environ.get("RIDGELINE_THOROUGH") == "1"
 
 
 @schema.parametrize()

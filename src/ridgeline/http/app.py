@@ -142,10 +142,10 @@ async def _read(request: Request) -> tuple[dict[str, Any], tuple[str, ...]] | Re
     # A form on another site's page can post, but not with this type.
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != _JSON:
         return refusal(415, "bad_request", "send the body as application/json")
-    include = request.query_params.get("include", "")
-    extras = tuple(dict.fromkeys(part for part in include.split(",") if part))
-    if any(part not in EXTRAS for part in extras):
-        return refusal(422, "bad_input", f"include may list {', '.join(EXTRAS)}, "
+    include = ",".join(request.query_params.getlist("include"))
+    extras = tuple(include.split(",")) if include else ()
+    if any(part not in EXTRAS for part in extras) or len(set(extras)) < len(extras):
+        return refusal(422, "bad_input", f"include may list {', '.join(EXTRAS)}, each once, "
                        f"not {include[:60]!r}")
     try:
         body = msgspec.json.decode(await request.body())

@@ -1,6 +1,8 @@
 """The application as a client meets it: answers, refusals, limits, headers."""
 
+import gzip
 import json
+import re
 import time
 
 import pytest
@@ -198,3 +200,16 @@ def test_long_work_streams_progress_and_then_its_answer(client):
     assert refused.status_code == 422 and "unknown model" in error(refused)["message"]
     with client.stream("POST", "/api/capacity/stream", json=SCENARIO) as response:
         assert "event: error" in response.read().decode()      # it lacks a target
+
+
+def test_the_page_ships_whole_small_and_asks_only_this_server(client):
+    page = client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    names = re.findall(r'(?:src|href)="(/[^"]+)"', page.text)
+    assert len(names) >= 2 and "://" not in page.text
+    sizes = []
+    for name in names:
+        asset = client.get(name)
+        assert asset.status_code == 200 and "immutable" in asset.headers["cache-control"]
+        sizes.append(len(gzip.compress(asset.content)))
+    assert sum(sizes) < 1.5e6

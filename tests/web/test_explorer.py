@@ -94,6 +94,7 @@ def test_every_view_shows_what_the_command_line_answers(page, address, shots, vi
         told = (value["value"] if isinstance(value["value"], str)
                 else number_text(value["value"], value["unit"]))
         assert cards[number] == told
+    page.evaluate("window.scrollTo(0, 0)")
     page.screenshot(path=str(shots / f"{view}.png"), full_page=True)
 
 
@@ -160,6 +161,7 @@ def test_a_number_opens_to_its_derivation_and_closes_by_key(page, address, shots
     page.keyboard.press("Escape")
     page.click("[data-name=tpot_floor_s]")
     sheet = page.inner_text("dialog[open]")
+    assert "Textbook decode step" in sheet and "Textbook prefill" not in sheet
     assert "Source:" in sheet and "H100-SXM datasheet" in sheet and "B/s" in sheet
     page.screenshot(path=str(shots / "derivation.png"))
     page.keyboard.press("Escape")

@@ -1,7 +1,7 @@
 // Controls made from a question's fields.
 
 import { useId } from "preact/hooks";
-import { formatSI, parseNumber, words } from "./format";
+import { parseNumber, words } from "./format";
 import type { Field, Fields, World } from "./types";
 
 const FORMATS = new Set(["weights", "experts", "kv", "compute", "precision", "formats", "quant"]);
@@ -31,9 +31,9 @@ export function Control({ field, value, world, set }: Props) {
   }
   const choices = field.choices.length && field.kind === "text" ? field.choices
     : field.name === "engine" ? world.engines : null;
-  const slide = SLIDES[field.name];
+  const slide = field.kind === "whole" || field.name === "rate" ? SLIDES[field.name] : undefined;
   return (
-    <div class={`control ${slide ? "slid" : ""}`}>
+    <div class={`control ${field.name === "claim" ? "wide" : ""}`}>
       <label for={id} title={field.text}>{words(field.name)}{field.required && <span aria-hidden="true"> *</span>}</label>
       {choices ? (
         <select id={id} name={field.name} value={value || shown} onChange={(e) => set(e.currentTarget.value)}>
@@ -122,8 +122,4 @@ export function ScenarioBar({ title, fields, values, world, set }: FormProps & {
       </details>
     </section>
   );
-}
-
-export function count(value: number): string {
-  return formatSI(value, "1");
 }

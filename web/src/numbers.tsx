@@ -3,7 +3,7 @@
 import { createContext } from "preact";
 import type { ComponentChildren } from "preact";
 import { useContext, useEffect, useRef } from "preact/hooks";
-import { formatNumber, label, words } from "./format";
+import { formatNumber, label } from "./format";
 import type { Answer, Definition, Derivation, Quantity, Scalar } from "./types";
 
 export interface Opened {
@@ -136,9 +136,10 @@ function relatedTo(name: string, quantity: Quantity, answer: Answer): Derivation
     && Math.abs(d.result.value - quantity.value) <= 1e-6 * Math.abs(quantity.value));
   if (same.length) return same;
   const parts = name.split("_").filter((part) => part.length > 2);
-  const named = answer.derivation.filter((d) => parts.some((part) =>
-    `${d.name} ${d.title}`.toLowerCase().includes(part)));
-  return named.length ? named : answer.derivation;
+  const score = (d: Derivation) => parts.filter((part) =>
+    `${d.name} ${d.title}`.toLowerCase().includes(part)).length;
+  const most = Math.max(0, ...answer.derivation.map(score));
+  return answer.derivation.filter((d) => score(d) === most);
 }
 
 function flatScenario(scenario: Record<string, unknown>): Record<string, unknown> {
@@ -187,8 +188,4 @@ export function Shown({ derivation: d }: { derivation: Derivation }) {
       {d.sources.map((s) => <p class="dim" key={s}>Source: {s}</p>)}
     </section>
   );
-}
-
-export function nameOf(question: string): string {
-  return words(question);
 }

@@ -28,6 +28,7 @@ from ridgeline.api import (
     roofline_matmul,
     scale,
     simulate,
+    sweep,
     think,
     train,
 )
@@ -41,4 +42,4 @@ __all__ = ["BadInput", "Infeasible", "MissingExtra", "RidgelineError", "Scenario
            "estimate", "exercise", "fit", "fleet", "infer_price", "measure_engine",
            "measure_machine", "plan", "price",
            "queue", "rack", "retrieve", "roofline",
-           "roofline_matmul", "scale", "simulate", "think", "train"]
+           "roofline_matmul", "scale", "simulate", "sweep", "think", "train"]

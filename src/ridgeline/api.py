@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["ask", "cache", "capacity", "check", "demand", "draw", "energy", "estimate", "exercise",
            "fit", "fleet", "infer_price", "measure_engine", "measure_machine", "plan", "price",
            "queue", "rack", "retrieve", "roofline",
-           "roofline_matmul", "scale", "simulate", "think", "train"]
+           "roofline_matmul", "scale", "simulate", "sweep", "think", "train"]
 
 
 def estimate(model: str, on: str, *, ideal: bool = False, **fields: Any) -> Answer:
@@ -95,6 +95,45 @@ def plan(model: str, on: str | tuple[str, ...] = (), **fields: Any) -> Answer:
     from ridgeline.questions.plan_ask import plan_ask
 
     return ask(plan_ask(model, on, fields))
+
+
+def sweep(question: str = "estimate", *, out: str, scenario: str | None = None, jobs: int = 1,
+          on_ray: str | None = None, limit: int = 100_000, force: bool = False,
+          **fields: Any) -> Answer:
+    """One question asked of every combination of lists and ranges, kept as Parquet in a folder.
+
+    Args:
+        question: "estimate", "fit" or "train".
+        out: folder of the rows; asked again with the same fields, it is filled, not begun anew.
+        scenario: .toml or .json file of fields; those given here win.
+        jobs: processes; more than 1 needs a script guarded by `if __name__ == "__main__"`.
+        on_ray: address of a Ray cluster, or "local".
+        limit: combinations at most.
+        force: forget another sweep's rows in the folder.
+        **fields: of the question, each a value, a list, or a range
+            `{"from": 100, "to": 10000, "steps": 5, "scale": "log"}`.
+
+    Returns:
+        an Answer with `rows`, `answered`, `refused`, `file` (all rows as Parquet).
+
+    Raises:
+        BadInput: an unknown field, an empty list, too many combinations, a folder in other use.
+        MissingExtra: DuckDB or Ray is not installed.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found = sweep("fit", out=folder, model="Llama-3.1-8B", machine="RTX-4090",
+    ...                   context=[1024, 8192], concurrency={"from": 1, "to": 4, "steps": 2})
+    >>> found["rows"], found["refused"]
+    (4, 0)
+    """
+    from ridgeline.questions.sweep import SweepAsk
+    from ridgeline.questions.sweep import sweep as ask
+    from ridgeline.scenario import read_scenario
+
+    written = dict(read_scenario(scenario)) if scenario else {}
+    written.pop("question", None)
+    return ask(SweepAsk({**written, **fields}, out, question, jobs, on_ray, limit, force=force))
 
 
 def roofline(model: str, on: str, *, ideal: bool = False, **fields: Any) -> Answer:

@@ -130,7 +130,9 @@ def _connect_ray(ray: Any, address: str, jobs: int) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR",
                                "runtime_env": {"env_vars": kept}}
     if address == "local":
-        options |= {"num_cpus": jobs, "include_dashboard": False}
+        # Its agents are given as long as a busy machine takes to start them.
+        options |= {"num_cpus": jobs, "include_dashboard": False, "_system_config": {
+            "agent_register_timeout_ms": 120_000, "enable_metrics_collection": False}}
     try:
         ray.init(address=address, **options)
     except Exception as error:     # what Ray raises here differs with the kind of address

@@ -22,8 +22,8 @@ from ridgeline.errors import BadInput
 from ridgeline.explain.derivation import Derivation, Given, derive
 from ridgeline.quantity import Basis, Quantity, check_positive, format_si
 from ridgeline.questions.answer import Answer, Cell, Table, Value
-from ridgeline.questions.performance import Spread, calibrated_performance
-from ridgeline.questions.price import bounded, compute_peak
+from ridgeline.questions.performance import Spread, calibrated_performance, compute_peak
+from ridgeline.questions.price import bounded
 from ridgeline.questions.resolve import Resolved, resolve
 from ridgeline.questions.token_speeds import above_floor, replica_speeds
 from ridgeline.report.figure import Axis, Figure, Line

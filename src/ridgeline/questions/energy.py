@@ -19,12 +19,13 @@ from ridgeline.questions.performance import (
     Performance,
     Spread,
     calibrated_performance,
+    compute_peak,
     decode_context,
     deployed_of,
     ideal_performance,
     per_replica,
 )
-from ridgeline.questions.price import bounded, compute_peak
+from ridgeline.questions.price import bounded
 from ridgeline.questions.resolve import Resolved, resolve
 from ridgeline.questions.token_speeds import above_floor, replica_speeds
 from ridgeline.scenario import Scenario

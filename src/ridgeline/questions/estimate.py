@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -15,12 +16,14 @@ from ridgeline.questions.performance import (
     Performance,
     Spread,
     calibrated_performance,
+    compute_peak,
     decode_context,
     deployed_of,
     ideal_performance,
     per_replica,
 )
 from ridgeline.questions.resolve import Resolved, resolve
+from ridgeline.questions.token_speeds import steady_times
 from ridgeline.scenario import Scenario
 
 __all__ = ["estimate"]
@@ -49,7 +52,9 @@ def estimate(scenario: Scenario, *, ideal: bool = False, advice: bool = True) ->
         notes.append("Ideal: whole-model roofline at datasheet peaks, no queueing; throughput is "
                      "steady decoding.")
     else:
-        performance = calibrated_performance(resolved)
+        replayed = calibrated_performance(resolved)
+        prompt_s, step_s = steady_times(resolved, replayed)
+        performance = dataclasses.replace(replayed, prefill_s=prompt_s, decode_s=step_s)
         notes.append("TTFT and TPOT are means over requests of a closed loop at this concurrency; "
                      "TTFT includes the wait behind other prompts.")
     return Answer("estimate", resolved.scenario.to_dict(),
@@ -80,10 +85,7 @@ def _quantities(resolved: Resolved, p: Performance, ideal: bool) -> dict[str, An
     chips, replica = resolved.deployment.chips, resolved.deployment.chips_per_replica
     basis: Basis = "derived" if ideal else "calibrated"
     chip = resolved.cluster.chip
-    dense = resolved.formats.dense.compute
-    if resolved.architecture.expert_format is not None or resolved.deployment.experts:
-        dense = resolved.formats.experts.compute
-    peak = replica * chip.peak(dense)
+    peak = replica * compute_peak(resolved)
 
     def known(value: float, unit: str, how: Basis = basis) -> Quantity:
         return Quantity.exact(value, unit, how)

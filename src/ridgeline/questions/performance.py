@@ -22,7 +22,7 @@ SINGLE_STREAM = ("llamacpp",)
 # Quantiles of log(real / predicted) at 2.5, 10, 90 and 97.5 %.
 Spread = tuple[float, float, float, float]
 
-__all__ = ["Performance", "calibrated_performance", "decode_context", "deployed_of",
+__all__ = ["Performance", "calibrated_performance", "compute_peak", "decode_context", "deployed_of",
            "ideal_performance", "per_replica", "replayed_performance"]
 
 
@@ -69,6 +69,13 @@ def decode_context(resolved: Resolved) -> float:
 def per_replica(resolved: Resolved) -> int:
     """Requests in flight on the fullest replica."""
     return math.ceil(resolved.scenario.workload.concurrency / resolved.deployment.dp)
+
+
+def compute_peak(resolved: Resolved) -> float:
+    """Dense peak of one chip in the format that most of the model computes in [FLOP/s]."""
+    routed = resolved.deployment.experts or resolved.architecture.params_by_role.get("expert")
+    formats = resolved.formats.experts if routed else resolved.formats.dense
+    return resolved.cluster.chip.rate(formats.compute)
 
 
 def deployed_of(resolved: Resolved) -> Deployed:

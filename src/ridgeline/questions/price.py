@@ -21,6 +21,7 @@ from ridgeline.questions.performance import (
     Performance,
     Spread,
     calibrated_performance,
+    compute_peak,
     decode_context,
     ideal_performance,
     per_replica,
@@ -29,8 +30,8 @@ from ridgeline.questions.resolve import Resolved, resolve
 from ridgeline.questions.token_speeds import above_floor, replica_speeds
 from ridgeline.scenario import Scenario
 
-__all__ = ["ListPrice", "PriceAsk", "Priced", "batch_for_speed", "bounded", "compute_peak",
-           "price", "priced", "step_of"]
+__all__ = ["ListPrice", "PriceAsk", "Priced", "batch_for_speed", "bounded", "priced",
+           "step_of"]
 
 LONGEST = 2**20
 
@@ -246,13 +247,6 @@ def bounded(resolved: Resolved) -> Resolved:
     fewer = dataclasses.replace(resolved.scenario,
                                 workload=dataclasses.replace(work, concurrency=most))
     return dataclasses.replace(resolved, scenario=fewer)
-
-
-def compute_peak(resolved: Resolved) -> float:
-    """Dense peak of one chip in the format that most of the model computes in [FLOP/s]."""
-    routed = resolved.deployment.experts or resolved.architecture.params_by_role.get("expert")
-    formats = resolved.formats.experts if routed else resolved.formats.dense
-    return resolved.cluster.chip.rate(formats.compute)
 
 
 def _flop(resolved: Resolved, perform: Performance) -> tuple[float, float]:

@@ -13,7 +13,8 @@ from ridgeline.economics.dated import Dated
 from ridgeline.economics.surface import price_surface
 from ridgeline.explain.derivation import Derivation, Given, derive
 from ridgeline.questions.answer import Cell, Table
-from ridgeline.questions.price import Priced, compute_peak, step_of
+from ridgeline.questions.performance import compute_peak
+from ridgeline.questions.price import Priced, step_of
 from ridgeline.report.figure import Axis, Figure, Line, Scatter, Text
 
 __all__ = ["derivation", "notes", "price_csv", "price_figure", "tables"]

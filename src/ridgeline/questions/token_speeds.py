@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 
 from ridgeline.economics.surface import Array, Speeds, decode_mesh
-from ridgeline.questions.performance import SINGLE_STREAM, Spread, deployed_of
+from ridgeline.questions.performance import (
+    SINGLE_STREAM,
+    Performance,
+    Spread,
+    decode_context,
+    deployed_of,
+)
 from ridgeline.questions.resolve import Resolved
 from ridgeline.questions.textbook import WholeModel, whole_model
 from ridgeline.serving.deployed import Deployed
@@ -21,7 +27,7 @@ from ridgeline.timing.roofline import StepBounds, step_bounds
 from ridgeline.timing.step_table import StepTable
 from ridgeline.work.step import Step, prefill_step
 
-__all__ = ["above_floor", "replica_speeds"]
+__all__ = ["above_floor", "replica_speeds", "steady_times"]
 
 
 def replica_speeds(resolved: Resolved, batches: Array, contexts: Array, *, ideal: bool = False
@@ -52,6 +58,21 @@ def replica_speeds(resolved: Resolved, batches: Array, contexts: Array, *, ideal
         rate = _prefill_rate(replica, contexts)
     return Speeds(np.asarray(batches, float), np.asarray(contexts, float), decode, room, rate,
                   resolved.deployment.chips_per_replica)
+
+
+def steady_times(resolved: Resolved, performance: Performance) -> tuple[float, float]:
+    """Seconds of a prompt in full steps and of a decode step at the steady batch, each alone.
+
+    What `price`, `energy` and `fleet` count with, for an answer that was replayed.
+    """
+    alone = performance.prefill_s, performance.decode_s
+    if not resolved.architecture.causal or resolved.deployment.engine in SINGLE_STREAM:
+        return alone
+    work = resolved.scenario.workload
+    lengths = np.array([float(work.prompt), decode_context(resolved)])
+    speeds = replica_speeds(resolved, np.array([performance.batch]), lengths)
+    new = max(1.0, work.prompt * (1 - work.prefix_hit))
+    return new / float(speeds.prefill_rate[0]), float(speeds.decode[0, 1])
 
 
 def above_floor(spread: Spread, floor: float, time: float) -> Spread:

@@ -57,6 +57,7 @@ class Attention:
     v_head_dim: int | None = None  # value width when it is not head_dim (MiMo)
     head_gate: bool = False        # one output gate a head (Step 3.5)
     out_norm: bool = False         # normalises before the output projection (BitNet)
+    index_head_dim: int = 0        # one 16-bit indexer key a token (MiniMax M3)
 
     @property
     def value_dim(self) -> int:
@@ -100,7 +101,8 @@ class Attention:
         if self.shares_kv or not self.causal:
             return Cache(0, n_kv_heads=self.n_kv_heads)
         return Cache(self.n_kv_heads * (self.head_dim + self.value_dim), self.window,
-                     n_kv_heads=self.n_kv_heads)
+                     n_kv_heads=self.n_kv_heads,
+                     index_elements_per_token=2 * self.index_head_dim)
 
 
 @dataclass(frozen=True)

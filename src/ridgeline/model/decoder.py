@@ -329,7 +329,9 @@ def has_head(f: Fields) -> bool:
     named = f.names("architectures")
     if not named:
         return True
-    plain = named[0]
+    plain, remote = named[0], f.raw("auto_map")
+    if isinstance(remote, dict) and "AutoModelForCausalLM" in remote:
+        return not plain.endswith(("ForSequenceClassification", "ForTokenClassification"))
     return not (plain.endswith(("Model", "ForSequenceClassification", "ForTokenClassification",
                                 "ForEmbedding")) and not plain.endswith(
                                     ("LMHeadModel", "Grok1ModelForCausalLM")))

@@ -325,8 +325,12 @@ def chatglm(f: Fields, name: str) -> Architecture:
         data = {**f.data, "multi_query_group_num": None}
     else:
         data = {**f.data, "multi_query_attention": False}
+    # The remote class is called ChatGLMModel and has its head all the same.
+    said = f.names("architectures")
+    named = said if said and said[0] != "ChatGLMModel" else None
     own = Fields({**data, "bias": None, "add_bias_linear": None,
-                  "use_bias": None, "tie_word_embeddings": False}, f.where)
+                  "use_bias": None, "tie_word_embeddings": False,
+                  "architectures": named}, f.where)
     f.ignore(*f.data)
     bias = f.flag("add_bias_linear")
     qkv = f.flag("add_qkv_bias", default=True) or bias
@@ -430,11 +434,13 @@ FAMILIES: dict[str, Family] = {
     "glm4_moe": plain_with_mtp, "glm4_moe_lite": plain_with_mtp, "glm_moe_dsa": plain_with_mtp,
     "hunyuan_v1_dense": hunyuan_dense, "mimo": plain_with_mtp, "ernie4_5_moe": unpredicted,
     "stablelm": stablelm, "apertus": apertus,
-    "qwen": qwen1, "gemma4": gemma4, "gemma4_text": gemma4, "gemma3n": gemma3n,
+    "qwen": qwen1, "gemma4": gemma4, "gemma4_text": gemma4, "gemma4_unified": gemma4,
+    "gemma4_unified_text": gemma4, "gemma3n": gemma3n,
     "gemma3n_text": gemma3n, "llama4": llama4, "llama4_text": llama4, "deepseek_v4": deepseek_v4,
     "falcon": falcon, "RefinedWebModel": falcon, "RefinedWeb": falcon, "mpt": mpt, "dbrx": dbrx,
     "deci": deci, "nemotron-nas": deci, "grok-1": grok, "gpt_neo": gpt_neo, "opt": opt,
-    "chatglm": chatglm, "mimo_v2_flash": mimo_v2, "jetmoe": unmodelled, "minimax_m2": minimax_m2,
+    "chatglm": chatglm, "mimo_v2_flash": mimo_v2, "mimo_v2": mimo_v2,
+    "jetmoe": unmodelled, "minimax_m2": minimax_m2,
     "arctic": arctic, "openelm": openelm, "phi3small": unmodelled,
     **dict.fromkeys(("t5", "mt5", "umt5", "bart", "mbart", "pegasus", "marian", "whisper",
                      "m2m_100", "nllb-moe", "blenderbot", "switch_transformers", "longt5",

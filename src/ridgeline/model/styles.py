@@ -26,7 +26,7 @@ STYLES: dict[str, Style] = {
     "helium": LLAMA, "ministral3": LLAMA, "phi3": LLAMA, "internlm3": LLAMA, "minicpm": Style(
         tied=True), "minicpm3": Style(tied=True), "solar": LLAMA, "xverse": LLAMA,
     "mistral": LLAMA, "ministral": LLAMA, "mixtral": LLAMA, "granitemoe": LLAMA,
-    "youtu": LLAMA, "mistral4": LLAMA, "vaultgemma": _GEMMA, "arctic": LLAMA,
+    "youtu": LLAMA, "vaultgemma": _GEMMA, "arctic": LLAMA,
     "baichuan": LLAMA, "orion": Style(norm_bias=True), "seed_oss": Style(
         q_bias=True, kv_bias=True, bias_covers_out=False),
     "internlm": Style(bias_covers_out=True), "internlm2": LLAMA, "arcee": Style(gated=False),
@@ -102,8 +102,13 @@ STYLES: dict[str, Style] = {
     "mimo": Style(q_bias=True, kv_bias=True, bias_covers_out=False),
     "bitnet": Style(inner_norm=True, tied=True),
     "grok-1": Style(norms=4), "solar_open": Style(router_bias=True),
-    "bailing_moe": LLAMA, "bailing_moe_v2": Style(qk_norm="head", router_bias=True),
+    "bailing_moe": Style(qk_norm="head", qk_norm_field="use_qk_norm"),
+    "bailing_moe_v2": Style(qk_norm="head", router_bias=True),
     "afmoe": Style(norms=4, qk_norm="head", output_gate=True, router_bias=True),
-    "skywork": LLAMA, "telechat2": LLAMA, "laguna": LLAMA,
+    "skywork": LLAMA, "telechat2": LLAMA, "mellum": Style(qk_norm="head"),
+    "granite_swa": Style(sinks=True, tied=True), "granitemoe_swa": Style(sinks=True, tied=True),
+    "jais2": Style(gated=False, norm_bias=True, q_bias=True, kv_bias=True, out_bias=True,
+                   mlp_bias=True),
+    "mistral4": LLAMA,
     "nanochat": Style(norms=0, final_norm=False, gated=False),
 }

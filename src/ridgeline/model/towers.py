@@ -10,9 +10,6 @@ from ridgeline.model.fields import Fields
 from ridgeline.model.tensors import Weight, linear, norm, times
 from ridgeline.model.vision_parts import matrix, tower_layer
 
-__all__ = ["aria", "cohere_vision", "glm4v", "idefics2", "idefics3", "internvl", "internvl_chat",
-           "lfm2_vl", "lighton", "llava", "mllama", "ovis2", "paddleocr", "pixel_shuffle"]
-
 
 def patches(v: Fields) -> int:
     """Patches of one image; sizes may be one number or one for each side."""
@@ -265,3 +262,73 @@ def paddleocr(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
     return (*siglip(v, pooled=False), norm("projector.norm", d, True),
             *linear("projector.1", folded, folded, "other", bias=True, shard="replicated"),
             *matrix("projector.2", folded, d_model))
+
+
+def gemma4_unified(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
+    """Gemma 4 without an encoder: patches and audio frames are projected straight in."""
+    wide, out = v.count("mm_embed_dim", default=3840), v.count("output_proj_dims", default=3840)
+    side = v.count("patch_size", default=16) * v.count("pooling_kernel_size", default=3)
+    pixel = 3 * v.count("model_patch_size", default=side, high=10_000) ** 2
+    own = (norm("patch_norm", pixel, True), *matrix("patch_embed", pixel, wide),
+           norm("vision.norms", wide, True, 2),
+           Weight("vision.positions", (v.count("mm_posemb_size", default=1120), 2, wide), "other"),
+           *matrix("projector", out, d_model, False))
+    audio = outer.sub("audio_config")
+    frame = audio.count("output_proj_dims", "audio_embed_dim", default=640) if audio else 0
+    return (*own, *matrix("audio.projector", frame, d_model, False)) if frame else own
+
+
+def minimax_m3(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
+    """MiniMax M3: CLIP layers over video patches, a projector, and a merge of two by two."""
+    d, frames = v.count("hidden_size", high=100_000), v.count("temporal_patch_size", default=2)
+    wide, merged = outer.count("projector_hidden_size", default=d_model), outer.count(
+        "merged_hidden_size", default=4 * d_model, high=10_000_000)
+    return (*matrix("vision.patch_embed", pixels(v) * frames, d, False),
+            norm("vision.norm", d, True), *layers_of(v), *two_layers(d, wide),
+            *matrix("merge.1", merged, d_model), *matrix("merge.2", d_model, d_model))
+
+
+def step3p7(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
+    """Step 3.7: scaled residuals, two strided convolutions, one matrix."""
+    d = v.count("hidden_size", high=50_000)
+    layers = v.count("num_hidden_layers", "layers", high=500)
+    rows = v.count("max_position_embeddings", default=2704, high=10_000_000)
+    layer = (*tower_layer(d, v.count("intermediate_size")),
+             Weight("vision.scales", (2, d), "other"))
+    return (*matrix("vision.patch_embed", pixels(v), d, False),
+            Weight("vision.positions", (rows, d), "other"), norm("vision.norm", d, True),
+            *times(layer, layers), *matrix("downsample.1", 9 * d, 2 * d),
+            *matrix("downsample.2", 18 * d, 4 * d),
+            *matrix("projector", 4 * d, d_model, outer.flag("projector_bias")))
+
+
+def ernie_vl(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
+    """ERNIE 4.5 VL: a tower, then a spatial and a temporal merge of its outputs."""
+    d = v.count("hidden_size", high=100_000)
+    merged = d * v.count("spatial_merge_size", default=2, high=64) ** 2
+    frames = v.count("temporal_merge_size", default=2, high=64)
+    return (*matrix("vision.patch_embed", pixels(v), d, False),
+            *times(tower_layer(d, v.count("intermediate_size", default=4 * d)),
+                   v.count("depth", high=500)),
+            norm("vision.norm", d, True), *matrix("spatial.1", merged, merged),
+            *matrix("spatial.2", merged, merged), norm("merge.norms", merged, True, 2),
+            *matrix("temporal.1", frames * merged, merged), *matrix("temporal.2", merged, merged),
+            *matrix("projector", merged, d_model), norm("projector.norm", d_model))
+
+
+def muse(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
+    """Muse Glimmer: a windowed tower, an adapter of two matrices and a projection."""
+    d, frames = v.count("hidden_size", high=100_000), v.count("temporal_patch_size", default=2)
+    folded = outer.count("out_hidden_size", default=4 * d)
+    wide = outer.count("projector_hidden_size", default=4096)
+    rows = v.count("num_position_embeddings", "position_embedding_size", default=1024)
+    return (*matrix("vision.patch_embed", pixels(v) * frames, d, False),
+            Weight("vision.positions", (rows, d), "other"), norm("vision.norm", d, True, 2),
+            *layers_of(v), *matrix("adapter.1", folded, wide, False),
+            *matrix("adapter.2", wide, wide, False), *matrix("projector", wide, d_model, False))
+
+
+def fuyu(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
+    """Fuyu: patches are projected straight in."""
+    side = outer.count("patch_size", default=30, high=10_000)
+    return matrix("patch_embed", outer.count("num_channels", default=3) * side * side, d_model)

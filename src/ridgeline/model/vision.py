@@ -138,11 +138,14 @@ TOWERS: dict[str, Tower] = {
     "cohere2_vision": towers.cohere_vision, "internvl": towers.internvl,
     "internvl_chat": towers.internvl_chat, "mllama": towers.mllama, "lfm2_vl": towers.lfm2_vl,
     "lighton_ocr": towers.lighton, "ovis2": towers.ovis2, "paddleocr_vl": towers.paddleocr,
-    "deepseek_vl": towers.pixel_shuffle,
+    "deepseek_vl": towers.pixel_shuffle, "gemma4_unified": towers.gemma4_unified,
+    "minimax_m3_vl": towers.minimax_m3, "step3p7": towers.step3p7, "fuyu": towers.fuyu,
+    "ernie4_5_vl_moe": towers.ernie_vl, "ernie4_5_moe_vl": towers.ernie_vl,
+    "muse_glimmer": towers.muse,
     **dict.fromkeys(("glm4v", "glm4v_moe", "glm46v", "glm_ocr"), towers.glm4v),
 }
 # Types whose published configs may leave the tower's group out because it is all defaults.
-_DEFAULTED = frozenset({"mistral3"})
+_DEFAULTED = frozenset({"mistral3", "fuyu"})
 
 
 def tower(outer: Fields, d_model: int) -> tuple[Weight, ...]:

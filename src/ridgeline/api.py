@@ -69,12 +69,15 @@ def fit(model: str, on: str, *, training: bool = False, **fields: Any) -> Answer
     return ask(_scenario(model, on, fields))
 
 
-def plan(model: str, on: str | tuple[str, ...] = (), **fields: Any) -> Answer:
+def plan(model: str, on: str | tuple[str, ...] = (), *, launch: str | None = None,
+         force: bool = False, **fields: Any) -> Answer:
     """The best deployment of a model under targets and a budget, of every valid one.
 
     Args:
         model: as in `estimate`.
         on: one machine on offer or several; none: the whole catalog.
+        launch: folder for what starts the best deployment, and the benchmark that would check it.
+        force: write over files there.
         **fields: any other field of `questions.plan_ask.PlanAsk`: `prompt=4000, output=1000,
             ttft=1.0, tpot=0.03, rate=50.0, budget=40.0, minimize="cost", formats=("bf16", "fp8")`.
 
@@ -94,7 +97,14 @@ def plan(model: str, on: str | tuple[str, ...] = (), **fields: Any) -> Answer:
     from ridgeline.questions.plan import plan as ask
     from ridgeline.questions.plan_ask import plan_ask
 
-    return ask(plan_ask(model, on, fields))
+    asked = plan_ask(model, on, fields)
+    if launch is None:
+        return ask(asked)
+    from ridgeline.questions.plan_launch import write_launch
+    from ridgeline.search.launch import check_folder
+
+    check_folder(launch, force=force)
+    return write_launch(asked, ask(asked), launch, force=force)
 
 
 def sweep(question: str = "estimate", *, out: str, scenario: str | None = None, jobs: int = 1,

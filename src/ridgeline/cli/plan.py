@@ -72,6 +72,9 @@ def _options(command: Command) -> Command:
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 @click.option("--explain", is_flag=True, help="Print how each number came about.")
 @click.option("--plot", metavar="FILE", help="Draw the frontier. Ending: .svg, .png or .html.")
+@click.option("--launch", metavar="DIR", help="Write what starts the best deployment (scripts, "
+              "configuration, Kubernetes manifest) and the benchmark that would check it.")
+@click.option("--force", is_flag=True, help="Let --launch write over files in DIR.")
 @click.option("--catalog", metavar="PATH", help="File or folder of your own chips, engines, "
               "models.")
 @click.option("--fetch", is_flag=True, help="Look for a model that is not local on the Hugging "
@@ -88,6 +91,7 @@ def plan(**options: Any) -> None:
       ridgeline plan Llama-3.1-70B --prompt 4000 --output 500 --rate 20/s --tpot 50ms
       ridgeline plan DeepSeek-V3 --on 16xH200 --on 16xB200 --minimize latency --json
       ridgeline plan Llama-3.1-8B --on 8xH100 --prompt lognormal:2000,0.8 --formats bf16,fp8
+      ridgeline plan Llama-3.1-70B --on 16xH200 --tpot 30ms --launch start
     """
     from ridgeline.questions.plan import plan as ask
     from ridgeline.questions.plan import plan_figure
@@ -100,9 +104,19 @@ def plan(**options: Any) -> None:
         os.environ["RIDGELINE_CATALOG"] = path
     if options.pop("fetch"):
         os.environ["RIDGELINE_FETCH"] = "1"
-    asked = _read(options)
+    asked, launch = _read(options), options["launch"]
+    if launch is not None:
+        from ridgeline.search.launch import check_folder
+
+        check_folder(launch, force=options["force"])
+    elif options["force"]:
+        raise BadInput("--force is for the files of --launch DIR")
     with _progress() as tell:
         answer = ask(asked, tell)
+    if launch is not None:
+        from ridgeline.questions.plan_launch import write_launch
+
+        answer = write_launch(asked, answer, launch, force=options["force"])
     show(answer, options, lambda: plan_figure(answer))
 
 

@@ -66,7 +66,7 @@ def test_every_way_out_of_an_overload() -> None:
 def test_trains_that_are_overbooked_never_come() -> None:
     answer = demand(ask(users=5000.0))
     found = list(rows(answer, "schedule").values())
-    assert found[0][4] >= found[0][3] > 0
+    assert found[0][4] >= found[0][3] * (1 - 1e-9) > 0
     assert found[-1][0] > 1 and found[-1][4] == float("inf")
 
 

@@ -174,6 +174,8 @@ def _checked(name: str, value: Any, kind: type) -> Any:
     if str in wanted:
         if not isinstance(value, str):
             raise BadInput(f"{name} must be text, not {value!r}")
+        if not value.strip() and value != getattr(kind(), name):
+            raise BadInput(f"{name} is an empty text; name one or leave it out")
         return _choice(name, value)
     if isinstance(value, bool):
         raise BadInput(f"{name} must be a number, not {value!r}")

@@ -59,7 +59,8 @@ def priced_model(name: str, *, today: date | None = None) -> ApiPrice:
     Raises:
         UnknownName: no list has it, with the nearest names.
     """
-    rows = find_prices(name, today=today)
+    # Digits alone would find any model of that version.
+    rows = find_prices(name, today=today) if re.search("[A-Za-z]", name) else ()
     exact = [r for r in rows if _words(r.model.rpartition("/")[2]) == _words(name)]
     if exact or rows:
         return (exact or list(rows))[0]

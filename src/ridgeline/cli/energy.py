@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ridgeline.cli.options import output_options, read_options, scenario_options, show
+from ridgeline.cli.options import output_options, read_options, refuse_flags, scenario_options, show
 
 _NUMBERS = [
     ("--watts", "watts", "W", "Power of a chip at the meter. [default: board power]"),
@@ -72,6 +72,9 @@ def _instead(file: str | None, index: str | None, given: dict[str, Any],
 
     if (file and index) or options["model"]:
         raise BadInput("give one of MODEL, --accuracy and --retrieval")
+    refuse_flags(("machine", "serving", "scenario_file", "save_scenario", *given),
+                 "does not go with --accuracy or --retrieval",
+                 but=("memory_pj_per_bit",) if index else ())
     if file:
         if options["plot"]:
             from ridgeline.report.plot import check_ending

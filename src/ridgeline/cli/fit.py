@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ridgeline.cli.options import output_options, read_options, scenario_options, show
+from ridgeline.cli.options import output_options, read_options, refuse_flags, scenario_options, show
 
 
 @click.command(no_args_is_help=True)
@@ -25,7 +25,10 @@ def fit(**options: Any) -> None:
     from ridgeline.questions.fit import fit as serving
     from ridgeline.questions.fit import fit_figure
     if options["training"]:
+        refuse_flags(["serving"], "is of serving; with --training give --seq and --micro-batch")
         from ridgeline.questions.fit_training import fit_training
+    else:
+        refuse_flags(["training"], "belongs to --training")
 
     scenario = read_options(options)
     answer = fit_training(scenario) if options["training"] else serving(scenario)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ridgeline.errors import BadInput
 from ridgeline.scenario import Scenario, read_scenario, write_scenario
 
 if TYPE_CHECKING:
@@ -115,11 +116,36 @@ def output_options(plot: str = "", *, simulated: bool = False) -> Callable[[Comm
     return decorate
 
 
+def refuse_flags(names: Iterable[str], reason: str, but: Iterable[str] = ()) -> None:
+    """Refuse options that were typed but would change nothing.
+
+    Args:
+        names: of the options' fields, or of the sets "machine", "serving", "training".
+        reason: why they do not go together, put behind the flag's name.
+        but: fields that are welcome all the same.
+
+    Raises:
+        BadInput: one of them was typed.
+    """
+    context = click.get_current_context()
+    kept = set(but)
+    fields = [field for name in names for field in
+              ([row[1] for row in _SETS[name]] if name in _SETS else [name])]
+    for option in context.command.params:
+        if option.name in fields and option.name not in kept and context.get_parameter_source(
+                option.name) is click.core.ParameterSource.COMMANDLINE:
+            raise BadInput(f"{option.opts[0]} {reason}")
+
+
 def read_options(options: dict[str, Any]) -> Scenario:
     """The scenario that file and flags describe; flags win.
 
     Removes the scenario's own options from `options` and saves the scenario when asked.
     """
+    for name in ("plot", "catalog", "scenario_file", "save_scenario"):
+        if options.get(name) == "":
+            raise BadInput(f"--{name.removesuffix('_file').replace('_', '-')} needs a file name, "
+                           "not an empty text")
     if options.get("plot"):
         from ridgeline.report.plot import check_ending
 

@@ -6,7 +6,13 @@ from typing import Any
 
 import click
 
-from ridgeline.cli.options import output_options, read_options, scenario_options, show
+from ridgeline.cli.options import (
+    output_options,
+    read_options,
+    refuse_flags,
+    scenario_options,
+    show,
+)
 from ridgeline.cli.price_options import price_list, rent_options, share, usd, write_csv
 from ridgeline.errors import BadInput
 
@@ -42,7 +48,7 @@ def price(**options: Any) -> None:
       ridgeline price Llama-3.1-70B --on 8xH100-SXM --prompt 8000 --concurrency 64
       ridgeline price Llama-3.1-70B --on 8xH100-SXM --usd-per-hour 2 --utilization 0.4
       ridgeline price Llama-3.1-70B --on 8xH100 --concurrency 64 --list-price 0.9/0.9 --speed 1.5
-      ridgeline price DeepSeek-V3 --on 16xH200 --ep 16 --plot fast.svg --csv sweep.csv
+      ridgeline price DeepSeek-V3 --on 16xH200 --tp 16 --ep 16 --plot fast.svg --csv sweep.csv
       ridgeline price --infer claude-sonnet-4-5 --on H100 --active 100B
       ridgeline price --infer 3/15 --price-step 200k --on H100 --active 100B --explain
     """
@@ -51,9 +57,7 @@ def price(**options: Any) -> None:
     if named["infer"]:
         _infer(named, options)
         return
-    extra = [name for name in ("active", "price_step", "cache_write", "kv_bytes") if named[name]]
-    if extra:
-        raise BadInput(f"--{extra[0].replace('_', '-')} belongs to --infer")
+    refuse_flags(named, "belongs to --infer")
     _price(options)
 
 
@@ -79,10 +83,8 @@ def _infer(named: dict[str, Any], options: dict[str, Any]) -> None:
     from ridgeline.quantity import parse_number
     from ridgeline.questions.price_infer import InferAsk, infer_price
 
-    for name in ("plot", "csv_file", "list_price", "speed"):
-        if options[name]:
-            flag = name.removesuffix("_file").replace("_", "-")
-            raise BadInput(f"--{flag} does not go with --infer")
+    refuse_flags(("plot", "csv_file", "rents", "list_price", "speed", "machine", "serving",
+                  "scenario_file", "save_scenario"), "does not go with --infer", but=("machine",))
     if not options["machine"]:
         raise BadInput("--infer needs the chip it is thought to run on, for instance --on H100-SXM")
     active, kv = _model(named, options)

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ridgeline.cli.options import output_options, read_options, scenario_options, show
+from ridgeline.cli.options import (
+    output_options,
+    read_options,
+    refuse_flags,
+    scenario_options,
+    show,
+)
 from ridgeline.errors import BadInput
 
 if TYPE_CHECKING:
@@ -36,6 +42,7 @@ def roofline(**options: Any) -> None:
     if options["matmul"]:
         _matmul(options)
         return
+    refuse_flags(("formats", "compute", "per_example"), "belongs to --matmul")
     for name in ("matmul", "formats", "compute", "per_example"):
         options.pop(name)
     from ridgeline.questions.roofline import roofline as ask
@@ -51,6 +58,8 @@ def _matmul(options: dict[str, Any]) -> None:
 
     if options["model"]:
         raise BadInput(f"give a model or --matmul, not both ({options['model']!r})")
+    refuse_flags(("machine", "serving", "scenario_file", "save_scenario"),
+                 "does not go with --matmul", but=("machine",))
     if not options["machine"]:
         raise BadInput("--matmul needs a chip: --on TPU-v5e")
     if options["catalog"]:

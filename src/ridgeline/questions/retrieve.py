@@ -191,6 +191,9 @@ def _check(ask: RetrieveAsk, plan: IndexPlan) -> None:
         raise BadInput("a model needs a machine and the other way round: --model M --on 8xH100")
     if ask.rerank is not None and ask.reranker is None:
         raise BadInput("rerank says how many passages a reranker scores; name it: --reranker")
+    if (ask.encoder_on or ask.encoder_mfu is not None) and not (ask.embedder or ask.reranker):
+        raise BadInput("encoder-on and encoder-mfu are of encoders; name one: --embedder or "
+                       "--reranker")
     if ask.reranker and (ask.rerank or 0) > plan.top_k:
         raise BadInput(f"rerank {ask.rerank} is more than the top-k {plan.top_k} found")
     if ask.model and ask.passages > plan.top_k:

@@ -135,6 +135,8 @@ def _check(ask: ThinkAsk, given: Mapping[str, Any]) -> None:
         raise BadInput(f"width is of a tree search, not of {ask.strategy}")
     if ask.success_rate is not None and ask.coverage_law is not None:
         raise BadInput("give a success rate or a coverage law, not both")
+    if ask.ks is not None and ask.results is None:
+        raise BadInput("ks are of pass@k from your own samples: give --results FILE")
     if ask.against is None and any(n in given for n in (
             "against_on", "against_tokens", "against_success", "inference_share")):
         raise BadInput("name the large model to compare with: --against MODEL")

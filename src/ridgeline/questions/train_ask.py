@@ -119,6 +119,8 @@ def checked(ask: TrainAsk) -> tuple[Architecture, Cluster]:
         raise BadInput(f"recompute {layout.recompute!r} is not one of: {', '.join(RECOMPUTE)}")
     if ask.frozen and ask.adapter_rank is None:
         raise BadInput(f"frozen weights in {ask.frozen} need adapters to train: give adapter_rank")
+    if layout.dp < 0:
+        raise BadInput(f"dp must be at least 1, or 0 to fill the machine, not {layout.dp}")
     get_optimizer(ask.optimizer)
     architecture = load_architecture(ask.model)
     if ask.adapter_rank is not None and ask.adapter_rank > architecture.d_model:

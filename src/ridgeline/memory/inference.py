@@ -186,7 +186,9 @@ def footprint(architecture: Architecture, deployment: Deployment, chip: Chip, *,
     engine = load_engine(deployment.engine)
     limits = engines.limits(deployment, chip, length, engine)
     fraction = engines.memory_fraction(deployment, chip, limits.max_num_batched_tokens, engine)
-    share = _SHARE[engine.name]
+    # An engine of a user's own shares memory as the one that reserves it in the same way.
+    share = _SHARE[_MODEL_OF.get(engine.kv_reserved, "vllm")
+                   if engine.name not in _SHARE else engine.name]
     stages = []
     for weights, layout in held or holdings(architecture, deployment, formats, kv_bytes):
         base = _base(engine.name, deployment, weights, layout, limits, memory, length)
@@ -292,3 +294,4 @@ def _transformers(base: Footprint, architecture: Architecture, deployment: Deplo
 
 _SHARE = {"vllm": _vllm, "sglang": _sglang, "trtllm": _trtllm, "llamacpp": _llamacpp,
           "transformers": _transformers}
+_MODEL_OF = {"start": "vllm", "context": "llamacpp", "growth": "transformers"}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from ridgeline.model.architecture import Architecture, CheckpointExtra
 from ridgeline.model.fields import Fields
 from ridgeline.model.parts import Attention, Role, Weight
+from ridgeline.model.tensors import elements
 
 # Matrices that FP8 checkpoints quantise; routers, norms, embeddings and heads stay in 16 bits.
 _QUANTISED: tuple[Role, ...] = ("attention", "mixer", "ffn", "expert", "shared_expert", "other")
@@ -34,14 +36,31 @@ def _left_out(f: Fields, arch: Architecture) -> tuple[CheckpointExtra, ...]:
         names = ("layer_scalar", "vision.standardize")
         held = sum(w.elements * n for w, n in (*arch.weights(), *((v, 1) for v in arch.vision))
                    if w.name in names)
-        return (CheckpointExtra("layer and standardisation buffers, not counted", -held,
-                                likely=False),)
+        bounds = sum(w.elements for w in arch.vision if w.name.endswith("clip_bounds"))
+        extras = (CheckpointExtra("layer and standardisation buffers, not counted", -held,
+                                  likely=False),
+                  CheckpointExtra("clipping bounds of the towers, not counted", -bounds),
+                  CheckpointExtra("keys and values of layers that read another's, stored unused",
+                                  _unused_kv(arch)))
+        return tuple(e for e in extras if e.elements or not e.likely)
     if kind == "nemotron_h":
         main = sum(w.elements * n for w, n in arch.weights() if w.name == "router.bias")
         own = sum(w.elements for w in arch.mtp if w.name == "router.bias")
         return tuple(CheckpointExtra(f"router correction biases{of}, not counted", -held)
                      for of, held in (("", main), (" of prediction layers", own)) if held)
     return ()
+
+
+def _unused_kv(arch: Architecture) -> int:
+    """Projections and norms of keys and values in layers that share another layer's cache."""
+    total = 0
+    for block, repeats in arch.blocks:
+        mixer = block.mixer
+        if isinstance(mixer, Attention) and mixer.shares_kv:
+            own = replace(mixer, shares_kv=False)
+            total += repeats * (elements(own.weights(arch.d_model))
+                                - elements(mixer.weights(arch.d_model)))
+    return total
 
 
 def _buffers(f: Fields, arch: Architecture) -> tuple[CheckpointExtra, ...]:
@@ -87,9 +106,11 @@ def _fp8_scales(outer: Fields, arch: Architecture) -> tuple[CheckpointExtra, ...
     if block is None:
         return ()
     kept = group.names("modules_to_not_convert", "ignored_layers") or []
-    main = [(w, n) for w, n in arch.weights() if _quantised(w)]
+    wide = [k.rsplit(".", 1)[-1] for k in kept]
+    main = [(w, n) for w, n in arch.weights() if _quantised(w)
+            and wide.count(w.name) < arch.n_layers]
     scales = sum(_scales(w, block) * n for w, n in main)
-    scales += _total(arch.mtp, block)
+    scales += _total((w for w in arch.mtp if wide.count(w.name) < arch.n_layers), block)
     extras = [CheckpointExtra("FP8 block scales", scales)] if scales else []
     ragged = sum(_ragged(w, block) * n for w, n in main)
     if ragged:

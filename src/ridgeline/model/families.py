@@ -360,7 +360,12 @@ def mimo_v2(f: Fields, name: str) -> Architecture:
     f.ignore("attention_chunk_size", "hybrid_block_size")
     blocks = [block_of(swa if is_local else full, ffn, ends.d_model)
               for is_local, ffn in zip(local, read_ffn(f, style, ends), strict=True)]
-    return assemble(f, name, style, ends, blocks)
+    # Its files hold three prediction layers that its config does not name: windowed and dense.
+    count = f.count("num_nextn_predict_layers", default=3, low=0, high=100)
+    wide = f.maybe("intermediate_size")
+    own = block_of(swa, DenseFfn(wide), ends.d_model) if count and wide else None
+    return assemble(f, name, style, ends, blocks,
+                    mtp=mtp_block(own, ends.d_model, count) if own else ())
 
 
 def unmodelled(f: Fields, name: str) -> Architecture:

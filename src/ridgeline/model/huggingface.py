@@ -95,11 +95,18 @@ def text_config(config: Mapping[str, Any], where: str) -> dict[str, Any]:
         merged = {k: config[k] for k in _FROM_TOP if config.get(k) is not None}
         merged = {**merged, **inner, **{k: v for k, v in merged.items() if k in
                                         ("tie_word_embeddings", "architectures")}}
+        if isinstance(inner.get("architectures"), list) and _wraps(config.get("architectures")):
+            merged["architectures"] = inner["architectures"]
         outer = config.get("model_type")
         if not merged.get("model_type") and isinstance(outer, str):
             merged["model_type"] = _INNER.get(outer, outer)
         return merged
     return dict(config)
+
+
+def _wraps(named: Any) -> bool:
+    """Whether an outer class name says nothing of a head ("InternVLChatModel")."""
+    return not named or (isinstance(named, list) and str(named[0]).endswith("Model"))
 
 
 def _build(f: Fields, name: str, kind: str) -> Architecture:

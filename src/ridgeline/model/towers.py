@@ -332,3 +332,23 @@ def fuyu(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
     """Fuyu: patches are projected straight in."""
     side = outer.count("patch_size", default=30, high=10_000)
     return matrix("patch_embed", outer.count("num_channels", default=3) * side * side, d_model)
+
+
+def gemma4_audio(a: Fields, d_model: int) -> tuple[Weight, ...]:
+    """Gemma 4's audio encoder: two strided convolutions, conformer layers, two projections."""
+    d, kernel = a.count("hidden_size", default=1024, high=100_000), a.count("conv_kernel_size",
+                                                                             default=5)
+    first, second = (a.counts("subsampling_conv_channels", length=2, low=1) or [128, 32])[:2]
+    width, out = d // a.count("num_attention_heads", default=8), a.count("output_proj_dims",
+                                                                        default=1536)
+    layer = (*matrix("audio.feed_forward", d, 4 * d, False, 4),
+             *matrix("audio.attention", d, d, False, 5), *matrix("audio.conv", d, d, False, 3),
+             Weight("audio.depthwise", (d, kernel), "other"), norm("audio.norms", d, count=9),
+             Weight("audio.dim_scale", (width,), "other"))
+    if a.flag("use_clipped_linears", default=True):
+        layer = (*layer, Weight("audio.clip_bounds", (4,), "other", count=10))
+    return (Weight("audio.conv.0", (first, 9), "other"), norm("audio.conv_norm.0", first),
+            Weight("audio.conv.1", (second, first, 9), "other"), norm("audio.conv_norm.1", second),
+            *matrix("audio.input", 32 * second, d, False),
+            *times(layer, a.count("num_hidden_layers", default=12, high=500)),
+            *matrix("audio.output", d, out), *matrix("audio.projector", out, d_model, False))

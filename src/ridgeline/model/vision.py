@@ -61,7 +61,9 @@ def gemma4(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
                      qkv=heads * width), norm("vision.qk_norms", width, count=2))
     if v.flag("use_clipped_linears"):
         layer = (*layer, Weight("vision.clip_bounds", (4,), "other", count=7))
-    own = (*matrix("vision.patch_embed", 3 * patch * patch, d, False),
+    audio = outer.sub("audio_config")
+    own = (*(towers.gemma4_audio(audio, d_model) if audio else ()),
+           *matrix("vision.patch_embed", 3 * patch * patch, d, False),
            Weight("vision.positions", (2, v.count("position_embedding_size", default=10_240), d),
                   "other"), *times(layer, layers), *matrix("projector", d, d_model, False))
     return (*own, Weight("vision.standardize", (2, d), "other")) if v.flag("standardize") else own

@@ -185,8 +185,9 @@ def _latent(mixer: LatentAttention, d_model: int, repeats: float, rank: Rank) ->
     ]
     window = _UNLIMITED
     if mixer.indexer is not None:
-        ops += _indexer(mixer.indexer, d_model, 1.0, float(mixer.indexer.head_dim), repeats,
-                        rank)
+        if not mixer.indexer.shared:   # a shared one reuses the choice of a layer before
+            ops += _indexer(mixer.indexer, d_model, 1.0, float(mixer.indexer.head_dim), repeats,
+                            rank)
         window = float(mixer.indexer.top_k)
     ops += _core(rank, repeats, heads=heads, kv_heads=heads, qk_dim=qk, v_dim=v, kv_bytes=kv_bytes,
                  window=window, label="latent_attention", decode_heads=(1.0, entry, latent))

@@ -90,8 +90,9 @@ def test_more_sequences_and_longer_contexts_take_longer():
         assert seconds[-1] > seconds[0]
 
 
-def test_ops_timed_together_take_what_they_take_alone():
-    ops, timer, _ = timed("Qwen3-30B-A3B", load_chip("H100-SXM"), tp=2)
+@pytest.mark.parametrize("model", ["Qwen3-30B-A3B", "DeepSeek-V3"])
+def test_ops_timed_together_take_what_they_take_alone(model):
+    ops, timer, _ = timed(model, load_chip("H200-SXM"), tp=8)
     alone = sum(np.broadcast_to(timer.op_seconds(op), (3,)) for op in ops)
     assert timer(ops) == pytest.approx(alone, rel=1e-6)
 

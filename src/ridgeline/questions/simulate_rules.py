@@ -41,6 +41,8 @@ def scheduler_of(replica: Deployed, requests: Requests, asked: Asked) -> Schedul
     blocks = None if math.isinf(tokens) else int(tokens // block)
     if blocks == 0:
         raise Infeasible("does not fit: the KV cache holds less than one block")
+    if blocks is not None and blocks > 1 and replica.deployment.engine == "vllm":
+        blocks -= 1     # vLLM keeps one block empty, to stand for "no block"
     name = asked.scheduler or _RULES.get(replica.deployment.engine, "vllm")
     base = named_scheduler(name, Scheduler(policy.token_budget, policy.max_num_seqs, blocks,
                                            block))

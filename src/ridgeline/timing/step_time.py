@@ -85,7 +85,10 @@ def _alike(ops: Sequence[Op]) -> list[list[Op]]:
     groups: dict[Any, list[Op]] = {}
     for index, op in enumerate(ops):
         single = tuple(float(op.shape[name]) for name in _SINGLE if name in op.shape)
-        key = (op.kind, op.compute, tuple(sorted(op.labels.items())), tuple(op.shape), single)
+        # Per-head products that widen and that narrow run in kernels of their own.
+        widens = "heads" in op.shape and float(np.max(op.shape["k"])) < float(np.max(op.shape["n"]))
+        key = (op.kind, op.compute, tuple(sorted(op.labels.items())), tuple(op.shape), single,
+               widens)
         groups.setdefault(key if op.kind in _STACKABLE else index, []).append(op)
     return list(groups.values())
 

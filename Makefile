@@ -16,7 +16,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-engines lint types fmt check bench calibrate web notebooks lock clean
+.PHONY: help setup demo test test-engines lint types fmt check bench calibrate web notebooks docs examples wheel \
+	lock clean
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,18 +69,32 @@ web: ## rebuild the explorer's page from web/ (needs Node 20 and npm)
 notebooks: $(VENV)/.dev ## run the example notebooks and write their outputs back
 	$(BIN)/python .ci/notebooks.py
 
+docs: $(VENV)/.release ## build the site into site/, formula book included
+	$(BIN)/python -m ridgeline.explain.book docs/formulas
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+examples: $(VENV)/.dev ## run every example of README and docs and compare the output
+	$(BIN)/python .ci/readme_examples.py README.md docs
+	$(BIN)/python .ci/notebooks.py --check
+
+wheel: $(VENV)/.release ## build wheel, sdist and SBOM into dist/ and check them as a release
+	$(BIN)/python .ci/release.py dist
+
 lock: $(VENV)/.dev ## renew the pinned versions and hashes in requirements/
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml requirements/build.in --extra all $(LOCK_FLAGS) \
 		-o requirements/runtime.lock
 	$(BIN)/uv pip compile pyproject.toml requirements/build.in --extra dev $(LOCK_FLAGS) \
 		-c requirements/runtime.lock -o requirements/dev.lock
+	$(BIN)/uv pip compile pyproject.toml requirements/build.in --extra docs --extra release \
+		$(LOCK_FLAGS) -c requirements/dev.lock -o requirements/release.lock
 
 LOCK_FLAGS := --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-annotate --no-emit-index-url --quiet
 
 clean: ## remove the environment, caches and demo output
-	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist \
+		site docs/formulas
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment is built in steps, each with a stamp, so that a second make does nothing.
@@ -98,6 +113,10 @@ $(VENV)/.runtime: requirements/runtime.lock pyproject.toml | $(VENV)/.created
 
 $(VENV)/.dev: requirements/dev.lock $(VENV)/.runtime
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.lock
+	@touch $@
+
+$(VENV)/.release: requirements/release.lock $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/release.lock
 	@touch $@
 
 # The CPU builds bring packages made for CUDA that break their import.

@@ -172,6 +172,7 @@ def children(pid):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks processes up in /proc")
 def test_a_killed_sweep_goes_on_with_nothing_lost_or_repeated(tmp_path):
     out = tmp_path / "killed"

@@ -56,6 +56,9 @@ def sweep(**options: Any) -> None:
     from ridgeline.questions.sweep import SweepAsk, sweep_figure
     from ridgeline.questions.sweep import sweep as ask
 
+    for name in ("out", "plot", "catalog", "question"):
+        if options[name] is not None and not options[name].strip():
+            raise BadInput(f"--{name} needs a name; it is empty")
     if options["plot"]:
         from ridgeline.report.plot import check_ending
 

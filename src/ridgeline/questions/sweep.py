@@ -294,7 +294,8 @@ def sweep_figure(answer: Answer, x: str | None = None, y: str | None = None) -> 
     from ridgeline.search.sweep_parts import connect
 
     swept = {n: v for n, v in answer.scenario.items() if isinstance(v, list)}
-    numeric = [n for n, v in swept.items() if all(isinstance(e, (int, float)) for e in v)]
+    numeric = [n for n, v in swept.items()
+               if all(isinstance(e, (int, float)) and not isinstance(e, bool) for e in v)]
     across = x or (numeric[0] if numeric else "")
     if across not in numeric:
         raise BadInput("a picture needs a field of numbers to go along: "

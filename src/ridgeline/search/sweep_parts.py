@@ -55,6 +55,8 @@ class SweepFolder:
             BadInput: it holds something else, or cannot be made.
         """
         folder = Path(path)
+        if folder.exists() and not folder.is_dir():
+            raise BadInput(f"{path} is a file; a sweep needs a folder")
         found = None if force else _manifest(folder)
         if found is not None:
             _same(folder, found.get("sweep", {}), json.loads(json.dumps(contents)))

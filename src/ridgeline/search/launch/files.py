@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from ridgeline.deployment.rules import broken_rules
 from ridgeline.search.launch.bench import bench_argv, url
 from ridgeline.search.launch.engines import ENGINES, Command, command, engine_facts
-from ridgeline.search.launch.kubernetes import manifest, resource_name
+from ridgeline.search.launch.kubernetes import manifest, unready
 from ridgeline.search.launch.spec import PORT, LaunchSpec, Service
 from ridgeline.search.launch.yaml_text import yaml_text
 
@@ -36,9 +36,9 @@ def launch_files(spec: LaunchSpec) -> dict[str, str]:
         files |= _scripts(engine, spec, made)
         if engine == spec.engine:
             notes += [note for _, one, _ in made for note in one.notes]
-            reason = _no_manifest(made)
-            if reason:
-                left_out.append(f"Kubernetes: {reason}")
+            reasons = [why for service, _, _ in made if (why := unready(service))]
+            if reasons:
+                left_out.append(f"Kubernetes: {reasons[0]}")
             else:
                 files["kubernetes.yaml"] = manifest(spec, made)
     files["bench.sh"] = _bench(spec)
@@ -64,18 +64,6 @@ def _started(engine: str, spec: LaunchSpec) -> list[Started] | str:
             return found.impossible
         made.append((service, found, config if found.config else ""))
     return made
-
-
-def _no_manifest(made: Sequence[Started]) -> str:
-    """Why there is no manifest; "" where there is one."""
-    for service, _, _ in made:
-        chip = service.cluster.chip
-        if service.nodes > 1:
-            return (f"a server spans {service.nodes} machines, and a Deployment's pod is on one; "
-                    "use the script under a job scheduler")
-        if not resource_name(chip.vendor):
-            return f"no device plugin is known for {chip.vendor}"
-    return ""
 
 
 def _scripts(engine: str, spec: LaunchSpec, made: Sequence[Started]) -> dict[str, str]:

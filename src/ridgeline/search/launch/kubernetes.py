@@ -10,21 +10,26 @@ from ridgeline.search.launch.engines import Command, engine_facts
 from ridgeline.search.launch.spec import PORT, LaunchSpec, Service
 from ridgeline.search.launch.yaml_text import yaml_text
 
-__all__ = ["manifest", "resource_name"]
+__all__ = ["manifest", "unready"]
 
 # What a pod asks its node for, by the chip's vendor: names of the vendors' device plugins.
-_RESOURCES = {"NVIDIA": "nvidia.com/gpu", "AMD": "amd.com/gpu", "Intel": "gpu.intel.com/xe",
-              "Google": "google.com/tpu", "AWS": "aws.amazon.com/neuron",
-              "Huawei": "huawei.com/Ascend910"}
+_RESOURCES = {"NVIDIA": "nvidia.com/gpu", "AMD": "amd.com/gpu"}
 _CONFIG_FOLDER = "/etc/launch"
 # Loading weights may take long: probes give up after this many tries, ten seconds apart.
 _STARTUP_TRIES = 360
 _LONGEST_NAME = 40
 
 
-def resource_name(vendor: str) -> str:
-    """The resource a pod is limited by; "" where no device plugin is known."""
-    return _RESOURCES.get(vendor, "")
+def unready(service: Service) -> str:
+    """Why there is no manifest for a kind of server; "" where there is one."""
+    engine, vendor = service.deployment.engine, service.cluster.chip.vendor
+    if service.nodes > 1:
+        return (f"a server spans {service.nodes} machines, and a Deployment's pod is on one; use "
+                "the script under a job scheduler")
+    facts = engine_facts()[engine]
+    if vendor not in _RESOURCES or vendor not in facts["images"]:
+        return f"no public image of {facts['title']} for {vendor} is recorded here"
+    return ""
 
 
 def manifest(spec: LaunchSpec, commands: Sequence[tuple[Service, Command, str]]) -> str:
@@ -77,7 +82,7 @@ def _deployment(spec: LaunchSpec, service: Service, made: Command, name: str, co
 
 
 def _container(spec: LaunchSpec, service: Service, made: Command, config: str) -> dict[str, Any]:
-    engine = service.deployment.engine
+    engine, vendor = service.deployment.engine, service.cluster.chip.vendor
     argv = [word.replace("$MODEL", spec.model) for word in made.argv]
     argv = [f"{_CONFIG_FOLDER}/{config}" if config and word == config else word for word in argv]
     mounts = [{"name": "shm", "mountPath": "/dev/shm"},
@@ -85,11 +90,12 @@ def _container(spec: LaunchSpec, service: Service, made: Command, config: str) -
     if made.config:
         mounts.append({"name": "config", "mountPath": _CONFIG_FOLDER})
     return {
-        "name": engine, "image": engine_facts()[engine]["image"], "command": argv,
+        "name": engine, "image": engine_facts()[engine]["images"][vendor],
+        "command": argv,
         "ports": [{"containerPort": PORT, "name": "http"}],
         "env": [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {
             "name": "hf-token", "key": "token", "optional": True}}}],
-        "resources": {"limits": {resource_name(service.cluster.chip.vendor): service.chips}},
+        "resources": {"limits": {_RESOURCES[vendor]: service.chips}},
         "startupProbe": _probe(10, _STARTUP_TRIES), "readinessProbe": _probe(10, 3),
         "livenessProbe": _probe(30, 6), "volumeMounts": mounts}
 

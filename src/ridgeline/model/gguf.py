@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 from ridgeline.errors import BadInput
 from ridgeline.model.architecture import Architecture
+from ridgeline.model.gguf_config import config_of
 
 __all__ = ["GgufFile", "GgufTensor", "architecture_from_gguf", "read_gguf"]
 
@@ -40,26 +41,6 @@ _FILE_TYPES = {0: "fp32", 1: "fp16", 2: "q4_0", 3: "q4_1", 7: "q8_0", 8: "q5_0",
                16: "q5_k_s", 17: "q5_k_m", 18: "q6_k", 19: "iq2_xxs", 20: "iq2_xs",
                23: "iq3_xxs", 24: "iq1_s", 25: "iq4_nl", 26: "iq3_s", 28: "iq2_s",
                30: "iq4_xs", 31: "iq1_m", 32: "bf16", 36: "tq1_0", 37: "tq2_0", 38: "mxfp4"}
-# Architecture names of the format that differ from the library's model types.
-_MODEL_TYPES = {"qwen2moe": "qwen2_moe", "qwen3moe": "qwen3_moe", "gemma3": "gemma3_text",
-                "phi2": "phi", "gptneox": "gpt_neox", "command-r": "cohere",
-                "gpt-oss": "gpt_oss", "glm4moe": "glm4_moe", "ernie4_5-moe": "ernie4_5_moe",
-                "hunyuan-dense": "hunyuan_v1_dense", "hunyuan-moe": "hunyuan_v1_moe",
-                "deepseek2": "deepseek_v3", "exaone": "llama", "internlm2": "llama"}
-# Metadata key after the architecture's name -> field of a config.
-_FIELDS = {"embedding_length": "hidden_size", "block_count": "num_hidden_layers",
-           "feed_forward_length": "intermediate_size", "context_length": "max_position_embeddings",
-           "attention.head_count": "num_attention_heads",
-           "attention.head_count_kv": "num_key_value_heads", "attention.key_length": "head_dim",
-           "attention.sliding_window": "sliding_window",
-           "attention.q_lora_rank": "q_lora_rank", "attention.kv_lora_rank": "kv_lora_rank",
-           "expert_count": "num_experts", "expert_used_count": "num_experts_per_tok",
-           "expert_feed_forward_length": "moe_intermediate_size",
-           "expert_shared_count": "n_shared_experts",
-           "expert_shared_feed_forward_length": "shared_expert_intermediate_size",
-           "leading_dense_block_count": "first_k_dense_replace",
-           "ssm.conv_kernel": "conv_kernel", "ssm.state_size": "state_size",
-           "ssm.time_step_rank": "time_step_rank"}
 
 
 @dataclass(frozen=True)
@@ -216,41 +197,7 @@ def gguf_config(file: GgufFile, name: str) -> dict[str, Any]:
     table = shapes.get("token_embd.weight", ())
     if not isinstance(kind, str) or len(table) != 2:
         raise BadInput(f"{name}: no model in it (needs general.architecture and token_embd)")
-    config: dict[str, Any] = {
-        field: file.metadata[f"{kind}.{key}"] for key, field in _FIELDS.items()
-        if f"{kind}.{key}" in file.metadata}
-    config["vocab_size"] = table[1]
-    config["tie_word_embeddings"] = "output.weight" not in shapes
-    config["model_type"] = _MODEL_TYPES.get(kind, kind)
-    if kind == "llama" and config.get("num_experts"):
-        config["model_type"] = "mixtral"
-    if kind in ("llama", "qwen2", "qwen2moe", "internlm2", "exaone", "glm4moe"):
-        config["attention_bias"] = "blk.0.attn_q.bias" in shapes
-    if not config.get("sliding_window"):
-        config.pop("sliding_window", None)
-    if kind == "deepseek2":
-        _latent(config, file, kind, shapes)
-    if kind == "mamba":
-        config["intermediate_size"] = file.metadata.get(f"{kind}.ssm.inner_size")
-        config.pop("num_attention_heads", None)
-    return config
-
-
-def _latent(config: dict[str, Any], file: GgufFile, kind: str,
-            shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """DeepSeek's head widths: newer files give key and value widths of the expanded heads apart."""
-    def said(key: str) -> Any:
-        return file.metadata.get(f"{kind}.{key}")
-
-    rope = said("rope.dimension_count")
-    whole = said("attention.key_length_mla") or said("attention.key_length")
-    if not isinstance(rope, int) or not isinstance(whole, int):
-        raise BadInput("a deepseek2 file needs rope.dimension_count and attention.key_length")
-    config.update(qk_rope_head_dim=rope, qk_nope_head_dim=whole - rope, num_key_value_heads=None,
-                  v_head_dim=said("attention.value_length_mla")
-                  or said("attention.value_length"))
-    biased = any(name.endswith("exp_probs_b.bias") for name in shapes)
-    config["model_type"] = "deepseek_v3" if biased else "deepseek_v2"
+    return config_of(kind, file.metadata, shapes)
 
 
 def _file_format(file: GgufFile) -> str:

@@ -27,7 +27,7 @@ def seconds(command: list[str]) -> float:
 
 
 def main() -> None:
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 7
+    runs = int(sys.argv[1]) if sys.argv[1:2] and sys.argv[1].isdecimal() else 7
     print(f"{'command':26s} {'median s':>9s} {'python -c pass':>15s} {'ratio':>7s}")
     for name, arguments in COMMANDS.items():
         command = [sys.executable, "-m", "ridgeline", *arguments]

@@ -94,3 +94,12 @@ def test_every_example_of_the_help_runs(name: str, tmp_path: Path,
             json.loads(done.output)
         else:
             assert max(map(len, done.output.splitlines())) <= 100, text
+
+
+@pytest.mark.parametrize("kind", ["chips", "models", "links", "tiers", "prices", "engines",
+                                  "formats"])
+def test_catalogs_are_json_without_infinities(kind: str) -> None:
+    def refuse(text: str) -> None:
+        raise AssertionError(f"{text} is not JSON")
+
+    assert json.loads(run(f"catalog {kind} --json").output, parse_constant=refuse)

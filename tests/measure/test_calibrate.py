@@ -124,3 +124,11 @@ def test_refitting_a_family_gives_the_shipped_constants():
         assert set(found[part]) == set(shipped[part])
         for key, constants in shipped[part].items():
             assert found[part][key] == pytest.approx(constants, rel=1e-3), key
+
+
+def test_a_place_that_is_no_folder_is_refused_before_any_fitting(tmp_path, recipe):
+    (tmp_path / "taken").write_text("a file")
+    for place in (tmp_path / "taken", tmp_path / "taken" / "below"):
+        with pytest.raises(BadInput, match="cannot make the folder"):
+            calibration.calibrate(place)
+    assert [p.name for p in tmp_path.iterdir() if p.suffix == ".json"] == []

@@ -57,10 +57,17 @@ _UNITS = {"bandwidth": "B/s", "device_bandwidth": "B/s", "latency": "s", "latenc
           "sram_bytes": "B", "clock": "Hz", "tdp": "W", "min_memory_bytes": "B"}
 
 
+def print_json(data: Any) -> None:
+    """Print entries as JSON; what a published config leaves infinite is null."""
+    from ridgeline.questions.answer import json_safe
+
+    print(json.dumps(json_safe(data), indent=1, ensure_ascii=False, allow_nan=False))
+
+
 def table(columns: Columns, rows: Iterable[Sequence[str]], data: Any, as_json: bool) -> None:
     """Print rows of text under headings, or the data as JSON."""
     if as_json:
-        return print(json.dumps(data, indent=1, ensure_ascii=False))
+        return print_json(data)
     from rich import box
     from rich.table import Table
 
@@ -90,7 +97,7 @@ def record(entry: Any, as_json: bool) -> None:
 def show(sections: Sections, data: Any, as_json: bool) -> None:
     """Print sections of label and value, or the data as JSON."""
     if as_json:
-        return print(json.dumps(data, indent=1, ensure_ascii=False))
+        return print_json(data)
     from rich.table import Table
     from rich.text import Text
 

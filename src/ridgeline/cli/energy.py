@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from ridgeline.cli.options import output_options, read_options, refuse_flags, scenario_options, show
+from ridgeline.cli.options import (
+    output_options,
+    read_options,
+    refuse_flags,
+    scenario_options,
+    show,
+    text_options,
+)
 
 _NUMBERS = [
     ("--watts", "watts", "W", "Power of a chip at the meter. [default: board power]"),
@@ -22,15 +29,9 @@ _NUMBERS = [
 ]
 
 
-def _numbers(command: Any) -> Any:
-    for flag, field, metavar, text in reversed(_NUMBERS):
-        command = click.option(flag, field, metavar=metavar, help=text)(command)
-    return command
-
-
 @click.command(no_args_is_help=True)
 @scenario_options("machine", "serving")
-@_numbers
+@text_options(_NUMBERS)
 @click.option("--accuracy", metavar="FILE", help="Instead: which systems of a .csv (name, "
               "accuracy, watts, joules) are worth their watts?")
 @click.option("--retrieval", metavar="NxD", help="Instead: energy of scanning N vectors of D "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -66,18 +66,25 @@ def scenario_options(*sets: str) -> Callable[[Command], Command]:
 
     def decorate(command: Command) -> Command:
         rows = [row for name in sets for row in _SETS[name]]
+        return click.argument("model", required=False)(text_options(rows)(command))
+
+    return decorate
+
+
+def text_options(rows: Sequence[tuple[str, str, str, str]]) -> Callable[[Command], Command]:
+    """Add options whose values stay text, from rows of (flag, field, metavar, help)."""
+
+    def decorate(command: Command) -> Command:
         for flag, field, metavar, text in reversed(rows):
             command = click.option(flag, field, metavar=metavar, help=text)(command)
-        return click.argument("model", required=False)(command)
+        return command
 
     return decorate
 
 
 def deployment_options(command: Command) -> Command:
     """Add the options of machine and deployment alone, for commands whose model is told apart."""
-    for flag, field, metavar, text in reversed(_MACHINE):
-        command = click.option(flag, field, metavar=metavar, help=text)(command)
-    return command
+    return text_options(_MACHINE)(command)
 
 
 def output_options(plot: str = "", *, simulated: bool = False) -> Callable[[Command], Command]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ridgeline.cli.options import show
+from ridgeline.cli.options import show, text_options
 from ridgeline.errors import BadInput
 
 _OPTIONS = [
@@ -28,14 +28,8 @@ _OPTIONS = [
 ]
 
 
-def _options(command: Any) -> Any:
-    for flag, field, metavar, text in reversed(_OPTIONS):
-        command = click.option(flag, field, metavar=metavar, help=text)(command)
-    return command
-
-
 @click.command(no_args_is_help=True)
-@_options
+@text_options(_OPTIONS)
 @click.option("--trends", "trend_names", metavar="NAMES", is_flag=False, flag_value="all",
               help="Forecast instead: trends to multiply, with commas; none for the usual ones.")
 @click.option("--years", type=int, default=5, show_default=True, help="How far --trends looks.")

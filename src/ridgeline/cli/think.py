@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ridgeline.cli.options import show
+from ridgeline.cli.options import show, text_options
 
 _OPTIONS = [
     ("--on", "machine", "MACHINE", "Machine, such as H100-SXM or 8xH100-SXM."),
@@ -33,15 +33,9 @@ _OPTIONS = [
 ]
 
 
-def _options(command: Any) -> Any:
-    for flag, field, metavar, text in reversed(_OPTIONS):
-        command = click.option(flag, field, metavar=metavar, help=text)(command)
-    return command
-
-
 @click.command(no_args_is_help=True)
 @click.argument("model", required=False)
-@_options
+@text_options(_OPTIONS)
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 @click.option("--explain", is_flag=True, help="Print how each number came about.")
 @click.option("--plot", metavar="FILE", help="Draw coverage over latency, or pass@k of results. "

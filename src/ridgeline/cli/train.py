@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ridgeline.cli.options import show
+from ridgeline.cli.options import show, text_options
 from ridgeline.errors import BadInput
 
 _DEGREES = ("tp", "pp", "dp", "cp", "ep", "vp")
@@ -33,8 +33,7 @@ _PLAIN = [
 
 
 def _options(command: Any) -> Any:
-    for flag, field, metavar, text in reversed(_PLAIN):
-        command = click.option(flag, field, metavar=metavar, help=text)(command)
+    command = text_options(_PLAIN)(command)
     for name in reversed(_DEGREES):
         command = click.option(f"--{name}", name, metavar="N")(command)
     return command

@@ -71,7 +71,7 @@ def _head_rules(architecture: Architecture, deployment: Deployment) -> Iterator[
                f"use {_nearest_divisor(common, tp)}")
     for n_kv in _attributes((block.mixer for block, _ in architecture.blocks), "n_kv_heads"):
         if n_kv % tp and tp % n_kv:
-            fits = [t for t in _divisors(common) if not (n_kv % t and t % n_kv)]
+            fits = [t for t in divisors(common) if not (n_kv % t and t % n_kv)]
             yield (f"tp {tp} neither divides nor is a multiple of the {n_kv} KV heads; "
                    f"use {_closest(fits, tp)}")
 
@@ -119,7 +119,7 @@ def _split_expert_rules(layer: ExpertFfn, architecture: Architecture,
 
 def _larger_divisor(group: int, layer: ExpertFfn, edge: int) -> int:
     """Smallest ep that leaves whole pieces of each expert."""
-    for ep in _divisors(group):
+    for ep in divisors(group):
         whole = ep == group or layer.d_expert % (group // ep * edge) == 0
         if layer.n_experts % ep == 0 and whole:
             return ep
@@ -216,8 +216,10 @@ def _either(counts: tuple[int, ...]) -> str:
     return " or ".join(str(count) for count in counts)
 
 
-def _divisors(number: int) -> list[int]:
-    return [d for d in range(1, number + 1) if number % d == 0]
+def divisors(number: int, most: int | None = None) -> list[int]:
+    """Numbers that divide `number`, ascending, up to `most` where it is given."""
+    last = number if most is None else min(number, most)
+    return [d for d in range(1, last + 1) if number % d == 0]
 
 
 def _closest(valid: list[int], value: int) -> int:
@@ -226,4 +228,4 @@ def _closest(valid: list[int], value: int) -> int:
 
 
 def _nearest_divisor(number: int, value: int) -> int:
-    return _closest(_divisors(number), value)
+    return _closest(divisors(number), value)

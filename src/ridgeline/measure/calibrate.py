@@ -86,13 +86,13 @@ def calibrate(folder: str | Path, extra: Sequence[str | Path] = (),
         the fingerprint written.
 
     Raises:
-        BadInput: unknown family, unreadable table, or a table no family is fitted from.
+        BadInput: unknown family, unreadable table, a table no family is fitted from, or a folder
+            that cannot be made or written.
     """
     own = [read_table(path) for path in extra]
     chosen = _chosen(families, own)
+    target = _made(Path(folder))
     tables = gather(own, [t for f in chosen for t in RECIPES[f].tables])
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
     old = _read(target / "accuracy.json")
     accuracy = {f: e for f, e in old.items() if f in RECIPES}
     for family in chosen:
@@ -106,6 +106,17 @@ def calibrate(folder: str | Path, extra: Sequence[str | Path] = (),
     mark = fingerprint(tables, target, before)
     write_atomically(target / "fingerprint.json", dump(mark))
     return mark
+
+
+def _made(folder: Path) -> Path:
+    """The folder, made and found writable before hours of fitting go into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"cannot make the folder {folder}: {error.strerror or error}") from error
+    if not os.access(folder, os.W_OK):
+        raise BadInput(f"cannot write into the folder {folder}")
+    return folder
 
 
 def _chosen(families: Iterable[str], own: Sequence[Table]) -> list[str]:

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from ridgeline.errors import BadInput
 from ridgeline.quantity import Quantity
 
-__all__ = ["Answer", "Cell", "Column", "Derived", "Table", "Value", "levers_table"]
+__all__ = ["Answer", "Cell", "Column", "Derived", "Table", "Value", "json_safe",
+           "levers_table"]
 
 Value = Quantity | bool | str | int | None
 Cell = Quantity | bool | str | int | float | None
@@ -122,7 +123,7 @@ class Answer:
         """The JSON form of all surfaces; non-finite numbers become null with a note."""
         answer = {name: _json_value(value) for name, value in self.quantities.items()}
         notes = [*self.notes, *_not_finite(self.quantities)]
-        return {"question": self.question, "scenario": _json_safe(self.scenario),
+        return {"question": self.question, "scenario": json_safe(self.scenario),
                 "answer": answer, "tables": [t.to_dict() for t in self.tables],
                 "notes": list(dict.fromkeys(notes)),
                 "derivation": [d.to_dict() for d in self.derivation]}
@@ -163,13 +164,13 @@ def _json_cell(cell: Cell) -> Any:
     return _finite(cell) if isinstance(cell, float) else cell
 
 
-def _json_safe(value: Any) -> Any:
-    """Mappings, sequences and scalars that any JSON encoder takes."""
+def json_safe(value: Any) -> Any:
+    """Mappings, sequences and scalars that any JSON encoder takes; no number is not finite."""
     value = _plain(value)
     if isinstance(value, Mapping):
-        return {str(k): _json_safe(v) for k, v in value.items()}
+        return {str(k): json_safe(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_json_safe(v) for v in value]
+        return [json_safe(v) for v in value]
     if isinstance(value, float):
         return _finite(value)
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from ridgeline.deployment.rules import divisors
 from ridgeline.errors import BadInput
 from ridgeline.model.architecture import Architecture
 from ridgeline.model.parts import Attention, ExpertFfn
@@ -133,8 +134,8 @@ def nearest_valid(architecture: Architecture, layout: Layout, batch: Batch, n_ch
 
 
 def _around(architecture: Architecture, layout: Layout, n_chips: int) -> Iterable[Layout]:
-    for tp in _divisors(n_chips, 64):
-        for pp in _divisors(n_chips // tp, architecture.n_layers):
+    for tp in divisors(n_chips, 64):
+        for pp in divisors(n_chips // tp, architecture.n_layers):
             for cp in {1, layout.cp}:
                 if n_chips % (tp * pp * cp):
                     continue
@@ -144,10 +145,6 @@ def _around(architecture: Architecture, layout: Layout, n_chips: int) -> Iterabl
                             layout, tp=tp, pp=pp, cp=cp, dp=n_chips // (tp * pp * cp), ep=ep,
                             micro_batch=micro, vp=layout.vp if pp > 1 else 1,
                             zero=1 if layout.zero >= 2 and pp > 1 else layout.zero)
-
-
-def _divisors(number: int, most: int) -> list[int]:
-    return [d for d in range(1, min(number, most) + 1) if number % d == 0]
 
 
 def _log2(value: int) -> float:

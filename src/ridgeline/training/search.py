@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ridgeline.deployment.rules import divisors
 from ridgeline.machine import Cluster
 from ridgeline.model.architecture import Architecture
 from ridgeline.model.parts import ExpertFfn
@@ -89,26 +90,22 @@ class _Grid:
     schedule: str = "1f1b"
 
 
-def _divisors(number: int, most: int) -> list[int]:
-    return [d for d in range(1, min(number, most) + 1) if number % d == 0]
-
-
 def _groups(architecture: Architecture, cluster: Cluster) -> Iterator[tuple[int, int, int]]:
     """Tensor degrees within a domain, context and expert degrees."""
     n = cluster.n_chips
     experts = max((b.ffn.n_experts for b, _ in architecture.blocks
                    if isinstance(b.ffn, ExpertFfn)), default=1)
-    for tp, cp in itertools.product(_divisors(n, cluster.domain_size), _CONTEXT):
+    for tp, cp in itertools.product(divisors(n, cluster.domain_size), _CONTEXT):
         if n % (tp * cp) == 0:
-            for ep in _divisors(experts, n):
+            for ep in divisors(experts, n):
                 yield tp, cp, ep
 
 
 def _pipelines(architecture: Architecture, cluster: Cluster, tp: int, cp: int
                ) -> Iterator[tuple[int, int]]:
     """Stages and chunks of each."""
-    for pp in _divisors(cluster.n_chips // (tp * cp), architecture.n_layers):
-        for vp in _divisors(architecture.n_layers // pp, 16) if pp > 1 else [1]:
+    for pp in divisors(cluster.n_chips // (tp * cp), architecture.n_layers):
+        for vp in divisors(architecture.n_layers // pp, 16) if pp > 1 else [1]:
             yield pp, vp
 
 

@@ -136,3 +136,41 @@ def test_numbers_arrays_and_symbols_agree():
 def test_empty_context_is_refused():
     with pytest.raises(BadInput, match="below one token"):
         load_architecture("Meta-Llama-3-8B").kv_bytes_per_token(context_length=0)
+
+
+def test_state_of_rwkv_7():
+    config = {"model_type": "rwkv7", "hidden_size": 2048, "num_hidden_layers": 24,
+              "head_dim": 64, "vocab_size": 65_536, "intermediate_size": 8192}
+    arch = architecture_from_config(config)
+    # a 64 x 64 matrix for each of 32 heads; the token before for each of two mixings
+    assert arch.state_bytes() == 24 * (32 * 64 * 64 + 2 * 2048) * 2
+    assert arch.kv_bytes_per_token() == 0
+
+
+def test_state_of_xlstm():
+    config = {"model_type": "xlstm", "hidden_size": 4096, "num_blocks": 32, "num_heads": 8,
+              "vocab_size": 50_304}
+    # matrix 256 x 512, normaliser 256 and running maximum for each of 8 heads
+    assert architecture_from_config(config).state_bytes() == 32 * 8 * (256 * 512 + 256 + 1) * 2
+
+
+def test_block_sparse_attention_keeps_index_keys():
+    config = {"model_type": "minimax_m3_vl_text", "hidden_size": 64, "intermediate_size": 32,
+              "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+              "head_dim": 16, "vocab_size": 50, "num_local_experts": 4, "num_experts_per_tok": 2,
+              "index_n_heads": 2, "index_head_dim": 16,
+              "layer_types": ["full_attention", "minimax_m3_sparse"]}
+    # two layers of 2 heads x 16, and one 16-bit indexer key of 16 in the second
+    assert architecture_from_config(config).kv_bytes_per_token() == 2 * 2 * 2 * 16 * 2 + 16 * 2
+
+
+def test_prediction_layers_and_heads_by_layer():
+    config = {"model_type": "laguna", "hidden_size": 64, "intermediate_size": 128,
+              "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+              "num_attention_heads_per_layer": [4, 8], "head_dim": 16, "vocab_size": 50,
+              "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
+              "sliding_window": 8, "layer_types": ["full_attention", "sliding_attention"],
+              "mlp_layer_types": ["dense", "sparse"]}
+    arch = architecture_from_config(config)
+    assert [b.mixer.n_heads for b, _ in arch.blocks] == [4, 8]
+    assert arch.cache_bytes(100) == 2 * 2 * 16 * 2 * (100 + 8)

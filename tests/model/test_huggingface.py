@@ -4,6 +4,7 @@ import copy
 import json
 import math
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +19,10 @@ TINY = {"model_type": "llama", "hidden_size": 64, "intermediate_size": 128,
         "vocab_size": 100, "tie_word_embeddings": False, "max_position_embeddings": 128}
 # embedding and head 2 x 6,400; a layer: q, o 4,096 each, k, v 2,048 each, 3 x 8,192, 2 norms
 TINY_PARAMS = 2 * 6400 + 2 * (2 * 4096 + 2 * 2048 + 3 * 8192 + 2 * 64) + 64
-CONFIGS = [read_config(path) for path in bundled_models().values()]
+DATA = Path(__file__).parent / "data"
+CONFIGS = [read_config(path) for path in bundled_models().values()] + [
+    row["config"] for file in ("modules.json", "published.json")
+    for row in json.loads((DATA / file).read_text())]
 
 
 def built(**changes):

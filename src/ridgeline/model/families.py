@@ -359,7 +359,8 @@ def mimo_v2(f: Fields, name: str) -> Architecture:
                     sinks=f.flag("add_swa_attention_sink_bias", default=True))
     f.ignore("attention_chunk_size", "hybrid_block_size")
     blocks = [block_of(swa if is_local else full, ffn, ends.d_model)
-              for is_local, ffn in zip(local, read_ffn(f, style, ends), strict=True)]
+              for is_local, ffn in zip(local[:ends.n_layers], read_ffn(f, style, ends),
+                                        strict=True)]
     # Its files hold three prediction layers that its config does not name: windowed and dense.
     count = f.count("num_nextn_predict_layers", default=3, low=0, high=100)
     wide = f.maybe("intermediate_size")

@@ -18,6 +18,7 @@ from ridgeline.model.families import FAMILIES
 from ridgeline.model.fields import Fields
 from ridgeline.model.hybrids import HYBRIDS
 from ridgeline.model.recent import RECENT
+from ridgeline.model.recurrent import RECURRENT
 from ridgeline.model.styles import STYLES
 from ridgeline.model.vision import tower
 
@@ -115,7 +116,8 @@ def _build(f: Fields, name: str, kind: str) -> Architecture:
         return encoder(f, name)
     if kind == "modernbert":
         return modernbert(f, name)
-    family = HYBRIDS.get(kind) or RECENT.get(kind) or FAMILIES.get(kind)
+    family = (HYBRIDS.get(kind) or RECENT.get(kind) or RECURRENT.get(kind)
+              or FAMILIES.get(kind))
     named = f.names("architectures")
     if not kind and named and "Grok" in named[0]:
         kind, family = "grok-1", FAMILIES["grok-1"]

@@ -10,9 +10,12 @@ from ridgeline.model.tensors import Cache, Weight, linear, norm
 
 @dataclass(frozen=True)
 class LinearAttention:
-    """Linear attention with a matrix state a head: gated delta net, KDA, lightning."""
+    """Linear attention with a matrix state a head: gated delta net, KDA, lightning and others.
 
-    rule: Literal["gated_delta", "kda", "lightning"]
+    The rules "rwkv7" and "mlstm" bring their gates, mixing vectors and norms as `extra` tensors.
+    """
+
+    rule: Literal["gated_delta", "kda", "lightning", "rwkv7", "mlstm"]
     n_k_heads: int
     n_v_heads: int
     k_dim: int
@@ -20,6 +23,9 @@ class LinearAttention:
     conv_kernel: int = 0
     full_rank_gate: bool = False
     decay_width: int = 0           # stored decay values when not one a head (Kimi K3 pads them)
+    extra: tuple[Weight, ...] = ()
+    vector_state: int = 0          # state values beside the matrices (mLSTM's normaliser)
+    shifted: int = 0               # inputs of the token before (RWKV)
 
     @property
     def key_width(self) -> int:
@@ -38,6 +44,8 @@ class LinearAttention:
                *linear("v_proj", d_model, v, "mixer"), *linear("o_proj", v, d_model, "mixer")]
         if self.conv_kernel:
             out.append(Weight("conv1d", (2 * k + v, self.conv_kernel), "mixer", "tp"))
+        if self.rule in ("rwkv7", "mlstm"):
+            return (*out, *self.extra)
         if self.rule == "kda":
             return (*out, *self._kda(d_model))
         out += linear("gate_proj", d_model, v, "mixer")
@@ -64,8 +72,9 @@ class LinearAttention:
     def cache(self) -> Cache:
         """A k_dim x v_dim matrix for each value head, and the last tokens of the convolution."""
         conv = (2 * self.key_width + self.value_width) * max(0, self.conv_kernel - 1)
-        return Cache(elements_per_sequence=self.n_v_heads * self.k_dim * self.v_dim,
-                     conv_elements_per_sequence=conv, n_kv_heads=self.n_v_heads)
+        matrices = self.n_v_heads * self.k_dim * self.v_dim
+        return Cache(elements_per_sequence=matrices + self.vector_state,
+                     conv_elements_per_sequence=conv + self.shifted, n_kv_heads=self.n_v_heads)
 
 
 @dataclass(frozen=True)

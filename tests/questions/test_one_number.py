@@ -26,8 +26,9 @@ SCENARIOS = [
 def test_utilisation_power_and_floors_agree_between_questions(fields):
     scenario = Scenario.from_fields(fields)
     speed, cost = estimate(scenario, advice=False), price(PriceAsk(scenario))
-    for name in ("mfu_prefill", "mfu_decode"):
-        assert speed.value(name) == pytest.approx(cost.value(name), rel=0.01)
+    assert speed.value("mfu_decode") == pytest.approx(cost.value("mfu_decode"), rel=0.01)
+    # A price counts steps filled to the token budget, an estimate a prompt alone in its step.
+    assert 0.7 < speed.value("mfu_prefill") / cost.value("mfu_prefill") <= 1.001
     joules = energy(EnergyAsk(scenario, pue=1.0))
     rate = cost.value("output_tokens_per_s_per_chip") * scenario_chips(fields)
     assert joules.value("joules_per_output_token") * rate == pytest.approx(
@@ -36,6 +37,12 @@ def test_utilisation_power_and_floors_agree_between_questions(fields):
     assert speed.value("tpot_floor_s") == pytest.approx(bounds.value("decode_lower_s"))
     assert speed.value("ttft_floor_s") == pytest.approx(bounds.value("prefill_lower_s"))
     assert speed["bound_decode"] == bounds["bound_decode"]
+
+
+def test_a_prompt_that_fills_a_step_is_computed_as_well_alone_as_in_a_price():
+    scenario = Scenario.from_fields({**SCENARIOS[0], "prompt": 8192})
+    alone, full = estimate(scenario, advice=False), price(PriceAsk(scenario))
+    assert alone.value("mfu_prefill") == pytest.approx(full.value("mfu_prefill"), rel=0.01)
 
 
 @pytest.mark.parametrize("fields", SCENARIOS[:2], ids=lambda fields: str(fields["model"]))

@@ -346,7 +346,7 @@ def _notes(found: Joules) -> tuple[str, ...]:
     chip = found.resolved.cluster.chip
     source = "given" if found.ask.watts else f"board power of {chip.name}"
     return (f"At the meter: {found.watts:g} W a chip ({source}), busy or not; hosts, switches and "
-            "fans only if --watts holds them. A request and a run also pay a PUE of "
+            "fans only if --watts holds them. Machine, request and run also pay a PUE of "
             f"{found.ask.pue:g}.",
             f"Memory: {found.memory.source}. Links: {found.link.source}.",
             "An operation: board power less idle share and memory at full rate, over the dense "

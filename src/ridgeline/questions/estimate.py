@@ -23,7 +23,7 @@ from ridgeline.questions.performance import (
     per_replica,
 )
 from ridgeline.questions.resolve import Resolved, resolve
-from ridgeline.questions.token_speeds import steady_times
+from ridgeline.questions.token_speeds import steady_decode
 from ridgeline.scenario import Scenario
 
 __all__ = ["estimate"]
@@ -53,8 +53,7 @@ def estimate(scenario: Scenario, *, ideal: bool = False, advice: bool = True) ->
                      "steady decoding.")
     else:
         replayed = calibrated_performance(resolved)
-        prompt_s, step_s = steady_times(resolved, replayed)
-        performance = dataclasses.replace(replayed, prefill_s=prompt_s, decode_s=step_s)
+        performance = dataclasses.replace(replayed, decode_s=steady_decode(resolved, replayed))
         notes.append("TTFT and TPOT are means over requests of a closed loop at this concurrency; "
                      "TTFT includes the wait behind other prompts.")
     return Answer("estimate", resolved.scenario.to_dict(),

@@ -213,9 +213,11 @@ def replayed_performance(resolved: Resolved, protocol: Protocol = STEADY,
                     output=max(1, round(work.output * long_out)))
     batch = min(float(concurrency), float(replica.policy.max_num_seqs),
                 max(1.0, replica.footprint.max_concurrency(context)))
-    fixed = replica.costs.fixed(replica.architecture.n_layers)
-    alone = tuple(float(replica.timer(replica.ops(step))) + fixed
-                  for step in _steps(resolved, float(new), batch))
+    fixed, costs = replica.costs.fixed(replica.architecture.n_layers), replica.costs
+    # Besides its kernels a step pays for each prompt token and each running sequence.
+    extra = costs.token * new + costs.sequence, costs.sequence * batch
+    alone = tuple(float(replica.timer(replica.ops(step))) + fixed + more
+                  for step, more in zip(_steps(resolved, float(new), batch), extra, strict=True))
     return dataclasses.replace(
         _with_bounds(resolved, replica, found.ttft, found.tpot, float(new), batch, alone,
                      tokens_per_step),

@@ -27,7 +27,7 @@ from ridgeline.timing.roofline import StepBounds, step_bounds
 from ridgeline.timing.step_table import StepTable
 from ridgeline.work.step import Step, prefill_step
 
-__all__ = ["above_floor", "replica_speeds", "steady_times"]
+__all__ = ["above_floor", "replica_speeds", "steady_decode"]
 
 
 def replica_speeds(resolved: Resolved, batches: Array, contexts: Array, *, ideal: bool = False
@@ -60,19 +60,12 @@ def replica_speeds(resolved: Resolved, batches: Array, contexts: Array, *, ideal
                   resolved.deployment.chips_per_replica)
 
 
-def steady_times(resolved: Resolved, performance: Performance) -> tuple[float, float]:
-    """Seconds of a prompt in full steps and of a decode step at the steady batch, each alone.
-
-    What `price`, `energy` and `fleet` count with, for an answer that was replayed.
-    """
-    alone = performance.prefill_s, performance.decode_s
+def steady_decode(resolved: Resolved, performance: Performance) -> float:
+    """Seconds of a decode step alone at the steady batch, as `price` and `energy` count it."""
     if not resolved.architecture.causal or resolved.deployment.engine in SINGLE_STREAM:
-        return alone
-    work = resolved.scenario.workload
-    lengths = np.array([float(work.prompt), decode_context(resolved)])
-    speeds = replica_speeds(resolved, np.array([performance.batch]), lengths)
-    new = max(1.0, work.prompt * (1 - work.prefix_hit))
-    return new / float(speeds.prefill_rate[0]), float(speeds.decode[0, 1])
+        return performance.decode_s
+    context = np.array([decode_context(resolved)])
+    return float(replica_speeds(resolved, np.array([performance.batch]), context).decode[0, 0])
 
 
 def above_floor(spread: Spread, floor: float, time: float) -> Spread:

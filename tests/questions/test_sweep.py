@@ -12,7 +12,8 @@ import pytest
 
 import ridgeline
 from ridgeline.errors import BadInput, UnknownName
-from ridgeline.questions.sweep import SweepAsk, sweep, sweep_figure
+from ridgeline.questions.sweep import SweepAsk, sweep
+from ridgeline.questions.sweep_plot import sweep_figure
 
 FIELDS = {"model": "Llama-3.1-8B", "machine": "4xH100-SXM", "tp": [1, 2, 3],
           "workload": {"prompt": {"from": 100, "to": 10_000, "steps": 3, "scale": "log"},

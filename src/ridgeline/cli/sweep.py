@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ridgeline.cli.options import show
 from ridgeline.errors import BadInput
+
+if TYPE_CHECKING:
+    from ridgeline.questions.answer import Answer
+    from ridgeline.report.figure import Figure
 
 
 @click.command(no_args_is_help=True)
@@ -53,7 +57,7 @@ def sweep(**options: Any) -> None:
       ridgeline sweep large.toml --limit 1000000 --on-ray auto
     """
     from ridgeline.cli.progress import shown
-    from ridgeline.questions.sweep import SweepAsk, sweep_figure
+    from ridgeline.questions.sweep import SweepAsk
     from ridgeline.questions.sweep import sweep as ask
 
     for name in ("out", "plot", "catalog", "question"):
@@ -73,7 +77,13 @@ def sweep(**options: Any) -> None:
     asked = SweepAsk(**_given(options))
     with shown("sweeping") as tell:
         answer = ask(asked, tell)
-    show(answer, options, lambda: sweep_figure(answer, options["x"], options["y"]))
+    show(answer, options, lambda: _figure(answer, options))
+
+
+def _figure(answer: Answer, options: dict[str, Any]) -> Figure:
+    from ridgeline.questions.sweep_plot import sweep_figure
+
+    return sweep_figure(answer, options["x"], options["y"])
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

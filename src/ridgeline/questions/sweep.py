@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from ridgeline.errors import BadInput, RidgelineError, UnknownName
 from ridgeline.quantity import Quantity
-from ridgeline.questions.answer import Answer, Cell, Table
+from ridgeline.questions.answer import Answer, Table
 from ridgeline.search.sweep_axes import Axis, SweepSpace, read_axis
 
 if TYPE_CHECKING:
+    from ridgeline.questions.fields import Field
     from ridgeline.questions.registry import Question
-    from ridgeline.report.figure import Figure
     from ridgeline.search.sweep_parts import SweepFolder
 
-__all__ = ["SWEPT", "SweepAsk", "sweep", "sweep_figure", "sweep_space"]
+__all__ = ["SWEPT", "SweepAsk", "sweep", "sweep_space", "unit_of"]
 
 SWEPT = ("estimate", "fit", "train")
 # What a row shows when it is printed, by question.
@@ -165,18 +165,11 @@ def sweep_space(ask: SweepAsk) -> tuple[SweepSpace, dict[str, str]]:
     for name, written in _flat(ask.fields, known).items():
         if name not in known:
             raise UnknownName.among(f"field of {ask.question}", str(name)[:80], known)
-        field = known[name]
-        if isinstance(written, Mapping) and field.kind not in ("whole", "number"):
-            raise BadInput(f"{name} takes no range; give a list of values")
-        axis = read_axis(name, written, whole=field.kind == "whole")
+        axis = _axis(known[name], written)
         if axis is not None:
-            values = tuple(read_value(field, value) for value in axis.values)
-            twice = [v for v in values if values.count(v) > 1] if len(values) <= 1000 else []
-            if twice:
-                raise BadInput(f"{name} has {twice[0]!r} twice; give each value once")
-            axes.append(Axis(name, values))
+            axes.append(axis)
         elif written is not None:
-            fixed[name] = read_value(field, written)
+            fixed[name] = read_value(known[name], written)
     _needed(ask, known, {*fixed, *(axis.name for axis in axes)})
     space = SweepSpace(fixed, tuple(axes))
     if len(space) > ask.limit:
@@ -184,6 +177,22 @@ def sweep_space(ask: SweepAsk) -> tuple[SweepSpace, dict[str, str]]:
         raise BadInput(f"{len(space):,} combinations ({sizes}) are more than {ask.limit:,}; "
                        "take fewer values, or raise --limit")
     return space, {name: _TYPES[known[name].kind] for name in space.row(0)}
+
+
+def _axis(field: Field, written: Any) -> Axis | None:
+    """The values of a field that has several."""
+    from ridgeline.questions.fields import read_value
+
+    if isinstance(written, Mapping) and field.kind not in ("whole", "number"):
+        raise BadInput(f"{field.name} takes no range; give a list of values")
+    axis = read_axis(field.name, written, whole=field.kind == "whole")
+    if axis is None:
+        return None
+    values = tuple(read_value(field, value) for value in axis.values)
+    if len(set(values)) < len(values):
+        twice = next(v for n, v in enumerate(values) if v in values[:n])
+        raise BadInput(f"{field.name} has {twice!r} twice; give each value once")
+    return Axis(field.name, values)
 
 
 def _flat(fields: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
@@ -244,83 +253,41 @@ def _answered(question: Question, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _answer(ask: SweepAsk, space: SweepSpace, folder: SweepFolder, found: int) -> Answer:
-    from ridgeline.search.sweep_parts import connect
-
-    with connect() as base:
-        base.execute("CREATE VIEW swept AS SELECT * FROM read_parquet("
-                     + "'" + str(folder.combined).replace("'", "''") + "')")
-        answered = base.execute("SELECT count(*) FROM swept WHERE reason IS NULL").fetchone()[0]
-        reasons = base.execute("SELECT reason, count(*), min(row) FROM swept WHERE reason IS NOT "
-                               "NULL GROUP BY reason ORDER BY 2 DESC, 3 LIMIT 10").fetchall()
-        columns = [c[0] for c in base.execute("DESCRIBE swept").fetchall()]
-        shown = [c for c in ("row", *(a.name for a in space.axes), *_SHOWN[ask.question])
-                 if c in columns]
-        names = ", ".join(f'"{c}"' for c in shown)
-        first = base.execute(f"SELECT {names} FROM swept ORDER BY row "
-                             f"LIMIT {_MOST_ROWS}").fetchall()
-    tables = [Table.of("rows", {name: _unit(name) for name in shown}, first,
-                       title=f"The first {len(first)} of {len(space):,} rows")]
-    if reasons:
-        cells: list[list[Cell]] = [[count, row, reason] for reason, count, row in reasons]
-        tables.append(Table.of("reasons", {"rows": "1", "first": "1", "why": "1"}, cells,
-                               title="Rows without an answer"))
+    answered, tables = _tables(ask, space, folder)
     asked = {"question": ask.question, **space.fixed,
              **{axis.name: list(axis.values) for axis in space.axes}}
     return Answer("sweep", asked, {
-        "rows": len(space), "answered": int(answered), "refused": len(space) - int(answered),
+        "rows": len(space), "answered": answered, "refused": len(space) - answered,
         "resumed": found, "parts": folder.pieces, "file": str(folder.combined)},
-        tables=tuple(tables), notes=(
+        tables=tables, notes=(
             "Columns of the file: every field, every number of an answer in SI units with its "
             "interval as NAME_low and NAME_high, and why a row has no answer (reason).",))
 
 
-def _unit(name: str) -> str:
-    return next((unit for end, unit in reversed(_UNITS.items()) if name.endswith(end)), "1")
+def _tables(ask: SweepAsk, space: SweepSpace, folder: SweepFolder
+            ) -> tuple[int, tuple[Table, ...]]:
+    """How many rows are answered; the first rows, and why others are not."""
+    from ridgeline.search.sweep_parts import connect, parquet
 
-
-def sweep_figure(answer: Answer, x: str | None = None, y: str | None = None) -> Figure:
-    """A number against the first field that was swept, one line for each of the other fields.
-
-    Args:
-        answer: of `sweep`.
-        x: a numeric field; None: the first one swept.
-        y: a numeric column; None: what the question is usually asked for.
-
-    Raises:
-        BadInput: no such column, or no field of numbers was swept.
-    """
-    from ridgeline.report.figure import Axis as Scale
-    from ridgeline.report.figure import Figure, Line
-    from ridgeline.search.sweep_parts import connect
-
-    swept = {n: v for n, v in answer.scenario.items() if isinstance(v, list)}
-    numeric = [n for n, v in swept.items()
-               if all(isinstance(e, (int, float)) and not isinstance(e, bool) for e in v)]
-    across = x or (numeric[0] if numeric else "")
-    if across not in numeric:
-        raise BadInput("a picture needs a field of numbers to go along: "
-                       + (", ".join(numeric) or "none was swept"))
-    up = y or {"estimate": "output_tokens_per_s", "fit": "kv_pool_bytes",
-               "train": "step_s"}[str(answer.scenario["question"])]
-    others = [n for n in swept if n != across]
-    file = str(answer["file"]).replace("'", "''")
+    swept = parquet(folder.combined)
     with connect() as base:
-        kinds = {c[0]: c[1] for c in base.execute(
-            f"DESCRIBE SELECT * FROM read_parquet('{file}')").fetchall()}
-        if kinds.get(up) not in ("DOUBLE", "BIGINT"):
-            raise UnknownName.among("column of numbers", up, [
-                n for n, kind in kinds.items() if kind == "DOUBLE"])
-        wanted = ", ".join(f'"{n}"' for n in (across, up, *others))
-        rows = base.execute(f"SELECT {wanted} FROM read_parquet('{file}') WHERE \"{up}\" IS NOT "
-                            f"NULL ORDER BY row").fetchall()
-    lines: dict[str, list[tuple[float, float]]] = {}
-    for along, value, *rest in rows:
-        name = ", ".join(f"{n}={v}" for n, v in zip(others, rest, strict=True)) or up
-        lines.setdefault(name, []).append((float(along), float(value)))
-    series = tuple(Line([p[0] for p in sorted(points)], [p[1] for p in sorted(points)], name=name)
-                   for name, points in list(lines.items())[:12])
-    if not series:
-        raise BadInput("no row has an answer to draw")
-    log = min(swept[across]) > 0 and max(swept[across]) / min(swept[across]) >= 20
-    return Figure(f"{up} by {across}", Scale(across, "1", log=log), Scale(up, _unit(up)), series,
-                  subtitle=str(answer.scenario.get("model", "")))
+        answered = base.execute(f"SELECT count(*) FROM {swept} WHERE reason IS NULL").fetchone()[0]
+        reasons = base.execute(f"SELECT count(*), min(row), reason FROM {swept} WHERE reason IS "
+                               "NOT NULL GROUP BY reason ORDER BY 1 DESC, 2 LIMIT 10").fetchall()
+        columns = {c[0] for c in base.execute(f"DESCRIBE SELECT * FROM {swept}").fetchall()}
+        shown = [c for c in ("row", *(a.name for a in space.axes), *_SHOWN[ask.question])
+                 if c in columns]
+        names = ", ".join(f'"{c}"' for c in shown)
+        first = base.execute(f"SELECT {names} FROM {swept} ORDER BY row "
+                             f"LIMIT {_MOST_ROWS}").fetchall()
+    tables = [Table.of("rows", {name: unit_of(name) for name in shown}, first,
+                       title=f"The first {len(first)} of {len(space):,} rows")]
+    if reasons:
+        tables.append(Table.of("reasons", {"rows": "1", "first": "1", "why": "1"}, reasons,
+                               title="Rows without an answer"))
+    return int(answered), tuple(tables)
+
+
+def unit_of(name: str) -> str:
+    """Unit of a column, by the end of its name."""
+    return next((unit for end, unit in reversed(_UNITS.items()) if name.endswith(end)), "1")

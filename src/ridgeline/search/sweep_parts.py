@@ -18,7 +18,7 @@ from typing import Any
 from ridgeline.errors import BadInput, MissingExtra
 from ridgeline.files import write_atomically
 
-__all__ = ["SweepFolder", "connect"]
+__all__ = ["SweepFolder", "connect", "parquet"]
 
 _MANIFEST, _COMBINED = "sweep.json", "rows.parquet"
 _MOST_BYTES = "512MB"
@@ -126,8 +126,7 @@ class SweepFolder:
             BadInput: parts are missing or do not hold every row once.
         """
         waiting = self.combined.with_name(f".{_COMBINED}.{os.getpid()}")
-        parts = _quoted(self.path / "part-*.parquet")
-        everything = f"read_parquet({parts}, union_by_name = true)"
+        everything = parquet(self.path / "part-*.parquet")
         try:
             with connect() as base:
                 seen = base.execute(f"SELECT count(*), count(DISTINCT row), max(row) "
@@ -206,6 +205,11 @@ def _types(rows: Sequence[Mapping[str, Any]], known: Mapping[str, str]) -> dict[
                         else "DOUBLE" if isinstance(value, (int, float)) else "VARCHAR")
                 seen.setdefault(name, set()).add(kind)
     return {name: kinds.pop() if len(kinds) == 1 else "VARCHAR" for name, kinds in seen.items()}
+
+
+def parquet(path: Path) -> str:
+    """A file's rows, or those of all files of a pattern, as SQL reads them."""
+    return f"read_parquet({_quoted(path)}, union_by_name = true)"
 
 
 def _quoted(path: Path) -> str:

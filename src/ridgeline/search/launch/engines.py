@@ -160,7 +160,9 @@ def _trtllm(service: Service, declared: str, config: str) -> Command:
             "enable_padding": True,
             "max_batch_size": math.ceil(service.sequences / plan.attention_dp)}
     if service.role != "serve":
-        keys["cache_transceiver_config"] = {"backend": "DEFAULT"}
+        # The buffer must hold the longest prompt's cache, or its transfer waits for ever.
+        keys["cache_transceiver_config"] = {"backend": "DEFAULT",
+                                            "max_tokens_in_buffer": service.max_len}
         if service.role == "prefill":
             keys["disable_overlap_scheduler"] = True
     if service.nodes > 1:

@@ -183,8 +183,14 @@ def _grouped_int(group: Fields, name: str) -> str:
     """Integer weights with a scale for each group of values; a scale a column costs nothing."""
     if group.raw("bits", "w_bit") == 8:
         return "int8"
-    size = group.raw("group_size", "q_group_size")
-    return "int4" if size == -1 else name
+    return _int4(group.raw("group_size", "q_group_size"), name)
+
+
+def _int4(size: object, usual: str) -> str:
+    """The 4-bit format of a group size; the usual one at 128 and where none is said."""
+    if isinstance(size, bool) or not isinstance(size, int):
+        return usual
+    return "int4" if size <= 0 else {32: "int4_g32", 64: "int4_g64"}.get(size, usual)
 
 
 def _packed_int(group: Fields) -> str:
@@ -196,4 +202,5 @@ def _packed_int(group: Fields) -> str:
         return "int4_g128"
     if weights.get("num_bits") == 8:
         return "int8"
-    return "int4_g128" if weights.get("group_size") else "int4"
+    size = weights.get("group_size")
+    return _int4(size, "int4_g128") if size else "int4"

@@ -106,6 +106,8 @@ STYLES: dict[str, Style] = {
     "bailing_moe_v2": Style(qk_norm="head", router_bias=True),
     "afmoe": Style(norms=4, qk_norm="head", output_gate=True, router_bias=True),
     "skywork": LLAMA, "telechat2": LLAMA, "mellum": Style(qk_norm="head"),
+    "muse_glimmer": Style(norms=4, output_gate=True),
+    "muse_glimmer_text": Style(norms=4, output_gate=True),
     "granite_swa": Style(sinks=True, tied=True), "granitemoe_swa": Style(sinks=True, tied=True),
     "jais2": Style(gated=False, norm_bias=True, q_bias=True, kv_bias=True, out_bias=True,
                    mlp_bias=True),

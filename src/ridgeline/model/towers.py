@@ -318,10 +318,11 @@ def ernie_vl(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
 
 def muse(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
     """Muse Glimmer: a windowed tower, an adapter of two matrices and a projection."""
-    d, frames = v.count("hidden_size", high=100_000), v.count("temporal_patch_size", default=2)
+    d, frames = v.count("hidden_size", high=100_000), v.count("patch_temporal",
+                                                               "temporal_patch_size", default=2)
     folded = outer.count("out_hidden_size", default=4 * d)
     wide = outer.count("projector_hidden_size", default=4096)
-    rows = v.count("num_position_embeddings", "position_embedding_size", default=1024)
+    rows = v.count("max_position_embeddings", default=1024, high=10_000_000)
     return (*matrix("vision.patch_embed", pixels(v) * frames, d, False),
             Weight("vision.positions", (rows, d), "other"), norm("vision.norm", d, True, 2),
             *layers_of(v), *matrix("adapter.1", folded, wide, False),

@@ -89,6 +89,8 @@ def qwen3_vl(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
 def qwen2_vl(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
     """Qwen2-VL's and Qwen2.5-VL's encoder and patch merger."""
     newer = v.has("intermediate_size") and v.has("out_hidden_size")
+    heads = v.count("num_heads", default=16, high=100_000)
+    kv = v.count("num_key_value_heads", default=heads, high=100_000)
     d = v.count("hidden_size") if newer else v.count("embed_dim")
     patch, frames = v.count("patch_size", default=14), v.count("temporal_patch_size", default=2)
     d_ff = v.count("intermediate_size") if newer else int(v.number("mlp_ratio", default=4.0) * d)
@@ -96,6 +98,11 @@ def qwen2_vl(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
     out = v.count("out_hidden_size", default=d_model) if newer else v.count("hidden_size",
                                                                             default=d_model)
     layer = tower_layer(d, d_ff, gated=newer, norm_bias=not newer)
+    if kv < heads:   # EXAONE 4.5 groups its tower's heads
+        spare = 2 * d * (heads - kv) // heads
+        layer = (Weight("vision.qkv", (d, 3 * d - spare), "other"),
+                 Weight("vision.qkv.bias", (3 * d - spare,), "other"),
+                 *(w for w in layer if not w.name.startswith("vision.qkv")))
     return (*matrix("vision.patch_embed", 3 * frames * patch**2, d, False),
             *times(layer, v.count("depth", default=32, high=500)),
             norm("merger.norm", d, not newer), *matrix("merger.fc1", merge, merge),
@@ -143,7 +150,7 @@ TOWERS: dict[str, Tower] = {
     "deepseek_vl": towers.pixel_shuffle, "gemma4_unified": towers.gemma4_unified,
     "minimax_m3_vl": towers.minimax_m3, "step3p7": towers.step3p7, "fuyu": towers.fuyu,
     "ernie4_5_vl_moe": towers.ernie_vl, "ernie4_5_moe_vl": towers.ernie_vl,
-    "muse_glimmer": towers.muse,
+    "muse_glimmer": towers.muse, "exaone4_5": qwen2_vl,
     **dict.fromkeys(("glm4v", "glm4v_moe", "glm46v", "glm_ocr"), towers.glm4v),
 }
 # Types whose published configs may leave the tower's group out because it is all defaults.

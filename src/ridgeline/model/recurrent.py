@@ -1,4 +1,4 @@
-"""RWKV-7 and xLSTM: recurrent models whose state is a matrix a head.
+"""RWKV-7, xLSTM and GLM 5 Next: models with a matrix of state a head.
 
 Shapes from the public modelling code (RWKV-7: flash-linear-attention, MIT; xLSTM: Hugging Face
 Transformers 5, Apache-2.0), checked against element counts of published checkpoints.
@@ -10,9 +10,9 @@ import math
 from dataclasses import replace
 
 from ridgeline.model.architecture import Architecture, CheckpointExtra
-from ridgeline.model.decoder import Style, assemble, read_ends
+from ridgeline.model.decoder import Style, assemble, read_attention, read_ends, read_ffn
 from ridgeline.model.fields import Fields
-from ridgeline.model.hybrids import Family
+from ridgeline.model.hybrids import Family, layer_kinds
 from ridgeline.model.parts import Block, DenseFfn, LinearAttention, Weight
 from ridgeline.model.tensors import elements, linear, norm
 
@@ -79,4 +79,36 @@ def xlstm(f: Fields, name: str) -> Architecture:
     return assemble(f, name, final, ends, [block] * ends.n_layers)
 
 
-RECURRENT: dict[str, Family] = {"rwkv7": rwkv7, "xlstm": xlstm}
+def glm5_next(f: Fields, name: str) -> Architecture:
+    """GLM 5 Next: delta attention with sparse latent attention, over several residual streams.
+
+    The indexer scores pooled keys beside plain ones; only the plain ones are counted as cache.
+    """
+    style = Style(router_bias=True, first_dense=3)
+    ends = read_ends(f, style)
+    d = ends.d_model
+    kinds = layer_kinds(f, ends, "layer_types") or [
+        "linear_attention" if (i + 1) % 4 else "indexed_attention" for i in range(ends.n_layers)]
+    heads, width = f.count("linear_num_heads", default=64), f.count("linear_head_dim", default=128)
+    delta = LinearAttention("kda", heads, heads, width, width,
+                            f.count("linear_conv_kernel_dim", default=4))
+    streams, pool = f.count("hc_mult", default=4, high=64), f.count("index_kpool", default=16)
+    mixes = (2 + streams) * streams
+    hyper = (Weight("hyper.fn", (streams * d, mixes), "other", count=2),
+             Weight("hyper.base, scale", (mixes + 3,), "other", count=2))
+    index_width = f.count("index_head_dim", default=128)
+    pooling = (Weight("indexer.compress_gate", (d, index_width), "attention"),
+               Weight("indexer.compress_bias", (pool, index_width), "attention"))
+    blocks = []
+    for kind, mixer, ffn in zip(kinds, read_attention(f, style, ends), read_ffn(f, style, ends),
+                                strict=True):
+        linear_layer = "linear" in kind
+        own = hyper if linear_layer else (*hyper, *pooling)
+        blocks.append(Block(delta if linear_layer else mixer, ffn,
+                            (norm("norms", d, count=2), *own)))
+    f.ignore("index_kpool_always_select_tail", "head_dim", "num_nextn_predict_layers")
+    return assemble(f, name, style, ends, blocks)
+
+
+RECURRENT: dict[str, Family] = {"rwkv7": rwkv7, "xlstm": xlstm, "glm5_next": glm5_next,
+                               "glm5_next_text": glm5_next}

@@ -182,11 +182,12 @@ def glm4v(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
     d, out = v.count("hidden_size", high=100_000), v.count("out_hidden_size", default=d_model)
     frames, merge = v.count("temporal_patch_size", default=2), v.count("spatial_merge_size",
                                                                        default=2)
-    ocr = outer.text("model_type") == "glm_ocr"
+    ocr = outer.text("model_type") in ("glm_ocr", "glm5_next")
     bias = v.flag("attention_bias", default=ocr)
     # GLM-4V's config gives its tower's own width to the projector and 4096 to the tower's layers.
     inner = v.count("intermediate_size") if ocr else out
-    wide = 3 * out if ocr else v.count("intermediate_size")
+    wide = v.count("projection_intermediate_size", default=3 * out) if ocr else v.count(
+        "intermediate_size")
     layer = tower_layer(d, inner, bias=bias, gated=True, norm_bias=False)
     if ocr:
         width = d // v.count("num_heads", default=16)

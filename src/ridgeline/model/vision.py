@@ -151,7 +151,7 @@ TOWERS: dict[str, Tower] = {
     "minimax_m3_vl": towers.minimax_m3, "step3p7": towers.step3p7, "fuyu": towers.fuyu,
     "ernie4_5_vl_moe": towers.ernie_vl, "ernie4_5_moe_vl": towers.ernie_vl,
     "muse_glimmer": towers.muse, "exaone4_5": qwen2_vl,
-    **dict.fromkeys(("glm4v", "glm4v_moe", "glm46v", "glm_ocr"), towers.glm4v),
+    **dict.fromkeys(("glm4v", "glm4v_moe", "glm46v", "glm_ocr", "glm5_next"), towers.glm4v),
 }
 # Types whose published configs may leave the tower's group out because it is all defaults.
 _DEFAULTED = frozenset({"mistral3", "fuyu"})

@@ -37,6 +37,7 @@ def test_the_plan_is_what_is_started(tmp_path):
     argv = words(folder / "serve-vllm.sh")
     assert option(argv, "--tensor-parallel-size") == str(best["tp"])
     assert option(argv, "--max-num-seqs") == str(best["batch"])
+    assert option(argv, "--port") == "${PORT:-8000}"
     assert int(option(argv, "--max-model-len")) >= 1.1 * 1200
     bench = words(folder / "bench.sh")
     assert option(bench, "--random-input-len") == "1000"

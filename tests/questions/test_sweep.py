@@ -136,14 +136,14 @@ MANY = """
 model = "Llama-3.1-8B"
 machine = "4xH100-SXM"
 tp = [1, 2, 3]
-prompt = {from = 100, to = 8000, steps = 20}
+prompt = {from = 100, to = 8000, steps = STEPS}
 concurrency = [1, 4]
 """
 
 
-def started(folder, out, *more):
+def started(folder, out, *more, steps=20):
     file = folder / "many.toml"
-    file.write_text(MANY, encoding="utf-8")
+    file.write_text(MANY.replace("STEPS", str(steps)), encoding="utf-8")
     return subprocess.Popen(
         [sys.executable, "-m", "ridgeline", "sweep", str(file), "--out", str(out), "--json", *more],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder)
@@ -211,7 +211,7 @@ def test_a_ray_cluster_of_two_loses_a_worker_and_no_row(tmp_path, monkeypatch):
     pytest.importorskip("ray")
     monkeypatch.setenv("HOME", str(tmp_path))           # Ray keeps a token in the home folder
     out = tmp_path / "ray"
-    running = started(tmp_path, out, "--on-ray", "local", "--jobs", "2")
+    running = started(tmp_path, out, "--on-ray", "local", "--jobs", "2", steps=10)
     try:
         wait_for_parts(running, out, 5, seconds=120)
         busy = [pid for pid in children(running.pid) if b"ray::work_piece" in Path(
@@ -224,9 +224,9 @@ def test_a_ray_cluster_of_two_loses_a_worker_and_no_row(tmp_path, monkeypatch):
         if running.poll() is None:
             running.kill()
     assert running.returncode == 0, errors
-    assert done < 120
+    assert done < 60
     rows = rows_of(out / "rows.parquet").fetchall()
     fields = {"model": "Llama-3.1-8B", "machine": "4xH100-SXM", "tp": [1, 2, 3],
-              "prompt": {"from": 100, "to": 8000, "steps": 20}, "concurrency": [1, 4]}
+              "prompt": {"from": 100, "to": 8000, "steps": 10}, "concurrency": [1, 4]}
     alone = sweep(SweepAsk(fields, str(tmp_path / "alone")))
     assert rows == rows_of(alone["file"]).fetchall()

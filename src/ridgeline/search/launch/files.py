@@ -86,9 +86,13 @@ def _script(engine: str, spec: LaunchSpec, service: Service, found: Command) -> 
              f"{service.cluster.chip.name}, {facts['title']} {facts['version']}."]
     if engine != spec.engine:
         lines.append(f"# The same layout; the prediction is for {spec.engine}.")
+    if service.workers > 1 and service.nodes == 1:
+        lines.append("# Several on one machine: give each its own chips and PORT.")
     lines += [f"# {note}." for note in found.notes]
     needs = "a GGUF file" if engine == "llamacpp" else ""
-    return _shell(lines, [_model(spec, needs)], found.argv, here=bool(found.config))
+    argv = [f"${{PORT:-{PORT}}}" if before == "--port" else word
+            for before, word in zip(("", *found.argv), found.argv, strict=False)]
+    return _shell(lines, [_model(spec, needs)], argv, here=bool(found.config))
 
 
 def _model(spec: LaunchSpec, needs: str = "") -> str:

@@ -103,3 +103,12 @@ def test_catalogs_are_json_without_infinities(kind: str) -> None:
         raise AssertionError(f"{text} is not JSON")
 
     assert json.loads(run(f"catalog {kind} --json").output, parse_constant=refuse)
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    (f"estimate {ON} --prompt 100 --output 100 --concurrency 1000000", "that are replayed"),
+    (f"demand {ON} --users 1e300", "users must be at most 1e.12"),
+])
+def test_counts_beyond_sense_are_refused_at_once(text: str, says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        run(text)

@@ -29,6 +29,8 @@ from ridgeline.timing.textbook import decode_throughput
 __all__ = ["DemandAsk", "Rate", "demand", "demand_figure", "needed", "rate_of", "served"]
 
 MONTH_HOURS = 730.5
+# A hundred times the people there are.
+MOST_USERS = 1e12
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class DemandAsk:
         for name in ("users", "batch", "purchase_usd", "watts"):
             if getattr(self, name) is not None:
                 check_positive(**{name: getattr(self, name)})
+        if self.users is not None and self.users > MOST_USERS:
+            raise BadInput(f"users must be at most {MOST_USERS:.0e}, not {self.users:g}")
         if not 0 < self.active_share <= 1:
             raise BadInput("active share must be above 0 and at most 1 (0.1 for a tenth of the "
                            f"time), not {self.active_share:g}")

@@ -7,6 +7,7 @@ import functools
 import math
 from dataclasses import dataclass
 
+from ridgeline.errors import BadInput
 from ridgeline.quantity import Quantity
 from ridgeline.questions.resolve import Resolved
 from ridgeline.questions.textbook import WholeModel, whole_model
@@ -19,6 +20,8 @@ from ridgeline.work.step import Step, decode_step, prefill_step
 
 # Engines measured one stream at a time, with rates of their own.
 SINGLE_STREAM = ("llamacpp",)
+# Requests in flight on a replica that a replay goes through, one by one, in a few seconds.
+MOST_REPLAYED = 2**14
 # Quantiles of log(real / predicted) at 2.5, 10, 90 and 97.5 %.
 Spread = tuple[float, float, float, float]
 
@@ -201,9 +204,16 @@ def replayed_performance(resolved: Resolved, protocol: Protocol = STEADY,
         replica: the deployed replica, where it is not what the scenario says.
         tokens_per_step: tokens a sequence gets of a decode step (speculative decoding), which
             lowers the floor of a token's time.
+
+    Raises:
+        BadInput: more requests in flight on a replica than are replayed.
     """
     replica, work = replica or deployed_of(resolved), resolved.scenario.workload
     concurrency, context = per_replica(resolved), decode_context(resolved)
+    if concurrency > MOST_REPLAYED:
+        raise BadInput(f"{concurrency:,} requests in flight on one replica are more than the "
+                       f"{MOST_REPLAYED:,} that are replayed; lower the concurrency or give more "
+                       "replicas; ridgeline demand says how many chips so many users need")
     new = max(1, round(work.prompt * (1 - work.prefix_hit)))
     # Lengths spread below the nominal ones: aim their mean at what was asked.
     long_in, long_out = (protocol.stretch(law)

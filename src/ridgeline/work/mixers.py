@@ -7,11 +7,13 @@ from functools import singledispatch
 from ridgeline.model.parts import (
     Attention,
     CompressedAttention,
+    GatedRecurrence,
     Indexer,
     LatentAttention,
     LinearAttention,
     Mamba,
     Rwkv,
+    ShortConv,
 )
 from ridgeline.numeric import Numeric, minimum
 from ridgeline.work.attended import attended_pairs
@@ -349,6 +351,36 @@ def _rwkv(mixer: Rwkv, d_model: int, repeats: float, rank: Rank) -> list[Op]:
 def _phases(rank: Rank) -> tuple[tuple[Follows, Numeric, Numeric], ...]:
     """(phase, sequences, tokens of each) of the prompts and of the decoding sequences."""
     return (("prefill", rank.prompts, rank.prompt_tokens), ("decode", rank.decoding, 1.0))
+
+
+@mixer_ops.register
+def _short_convolution(mixer: ShortConv, d_model: int, repeats: float, rank: Rank) -> list[Op]:
+    """A gated short convolution: three projections in, a depthwise convolution, one out."""
+    width = mixer.width / rank.deployment.tp
+    dense = rank.formats.dense
+    return [
+        rank.matmul("in_proj", "mixer", rank.tokens, d_model, 3 * width, repeats, dense),
+        *_convolution(width, mixer.kernel, repeats, rank),
+        rank.matmul("out_proj", "mixer", rank.tokens, width, d_model, repeats, dense),
+        *_reduce(d_model, repeats, rank),
+    ]
+
+
+@mixer_ops.register
+def _gated_recurrence(mixer: GatedRecurrence, d_model: int, repeats: float,
+                      rank: Rank) -> list[Op]:
+    """A real-gated linear recurrence: two branches in, block-diagonal gates, a scan, one out."""
+    width = mixer.width / rank.deployment.tp
+    dense, block = rank.formats.dense, mixer.width / mixer.n_heads
+    return [
+        rank.matmul("in_proj", "mixer", rank.tokens, d_model, 2 * width, repeats, dense),
+        *_convolution(width, mixer.conv_kernel, repeats, rank),
+        rank.matmul("gates", "mixer", rank.tokens, block, 2 * width, repeats, dense),
+        *_scan("recurrence_scan", 2 * width, width, repeats, rank,
+               {"v_heads": 1.0, "v_dim": width}, "rwkv"),
+        rank.matmul("out_proj", "mixer", rank.tokens, width, d_model, repeats, dense),
+        *_reduce(d_model, repeats, rank),
+    ]
 
 
 def _convolution(width: Numeric, kernel: int, repeats: float, rank: Rank) -> list[Op]:

@@ -82,6 +82,8 @@ def sweep(question: str = "estimate", *, out: str, scenario: str | None = None, 
     from ridgeline.questions.sweep import sweep as ask
     from ridgeline.scenario import read_scenario
 
-    written = dict(read_scenario(scenario)) if scenario else {}
-    written.pop("question", None)
+    written = {name: ({k: v for k, v in value.items() if k not in fields}
+                      if isinstance(value, dict) else value)
+               for name, value in (read_scenario(scenario) if scenario else {}).items()
+               if name != "question"}
     return ask(SweepAsk({**written, **fields}, out, question, jobs, on_ray, limit, force=force))

@@ -78,6 +78,16 @@ def test_other_questions(tmp_path, question, fields, column):
     assert None not in values and len(set(values)) > 1
 
 
+def test_what_python_gives_wins_over_the_file(tmp_path):
+    file = tmp_path / "s.toml"
+    file.write_text('question = "train"\nmodel = "Llama-3.1-8B"\nmachine = "H100-SXM"\n'
+                    "[workload]\nprompt = [100, 200, 300]\noutput = 5\n", encoding="utf-8")
+    answer = ridgeline.sweep("fit", out=str(tmp_path / "rows"), scenario=str(file),
+                             prompt={"from": 10, "to": 20, "steps": 2}, kv="fp8")
+    assert (answer["rows"], answer.scenario["prompt"], answer.scenario["output"]) == (2, [10, 20],
+                                                                                      5)
+
+
 def test_the_picture_has_a_line_for_each_other_value(tmp_path):
     answer = sweep(SweepAsk({**FIELDS, "tp": [1, 2]}, str(tmp_path / "rows")))
     figure = sweep_figure(answer, "prompt", "ttft_s")

@@ -114,6 +114,25 @@ def test_declared_formats(name, weights, experts):
     assert (arch.weight_format, arch.expert_format) == (weights, experts)
 
 
+@pytest.mark.parametrize(("group", "expected"), [
+    ({"quant_method": "gptq", "bits": 4, "group_size": 128}, "gptq"),
+    ({"quant_method": "gptq", "bits": 4, "group_size": 32}, "int4_g32"),
+    ({"quant_method": "awq", "bits": 4, "group_size": 64}, "int4_g64"),
+    ({"quant_method": "awq", "bits": 4, "group_size": -1}, "int4"),
+    ({"quant_method": "awq", "bits": 4, "group_size": "odd"}, "awq"),
+    ({"quant_method": "compressed-tensors", "format": "pack-quantized",
+      "config_groups": {"group_0": {"weights": {"num_bits": 4, "group_size": 32}}}}, "int4_g32")])
+def test_four_bit_formats_by_group_size(group, expected):
+    assert built(quantization_config=group).weight_format == expected
+
+
+def test_remote_classes_have_their_head():
+    bare = built(architectures=["NewModel"])
+    assert bare.total_params == TINY_PARAMS - 6400
+    remote = built(architectures=["NewModel"], auto_map={"AutoModelForCausalLM": "x.NewModel"})
+    assert remote.total_params == TINY_PARAMS
+
+
 def test_declared_formats_are_in_the_catalog():
     import tomllib
 

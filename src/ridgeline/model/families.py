@@ -112,7 +112,8 @@ def deepseek_v4(f: Fields, name: str) -> Architecture:
     experts = read_experts(f, style)
     if experts is None:
         raise BadInput(f"{f.where}: needs n_routed_experts")
-    hashed = f.count("num_hash_layers", default=0, low=0)
+    marked = f.names("mlp_layer_types") or []
+    hashed = f.count("num_hash_layers", default=sum("hash" in k for k in marked), low=0)
     mixes = (2 + streams) * streams
     hyper = (Weight("hyper.fn", (streams * d, mixes), "other", count=2),
              Weight("hyper.base, scale", (mixes + 3,), "other", count=2))

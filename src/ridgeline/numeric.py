@@ -20,13 +20,20 @@ else:
 
 __all__ = ["Numeric", "ceil", "ceil_div", "exp", "log2", "maximum", "minimum", "sqrt", "where"]
 
-_PLAIN = (int, float, bool)
+_PLAIN = frozenset((int, float, bool))
 
 
 def _library(*values: Any) -> Any:
     """What owns the least plain of the values: their own, sympy, numpy, or None for floats."""
-    if all(type(v) in _PLAIN for v in values):
-        return None
+    arrays = False
+    for value in values:
+        kind = type(value)
+        if kind not in _PLAIN:
+            if kind.__module__ != "numpy":
+                break
+            arrays = True
+    else:
+        return sys.modules["numpy"] if arrays else None
     for value in values:
         # Expressions that print themselves bring their own functions (ridgeline.explain.trace).
         if (own := getattr(value, "numeric_library", None)) is not None:

@@ -100,11 +100,18 @@ def _stacked(ops: Sequence[Op]) -> Op:
     columns = [[getattr(op, size) for size in _SIZES] + [op.shape[name] for name in names]
                for op in ops]
     shape = np.broadcast_shapes(*(np.shape(v) for column in columns for v in column))
-    stacked = [np.stack([np.broadcast_to(np.asarray(v, float), shape) for v in row])
-               for row in zip(*columns, strict=True)]
+    stacked = [_rows_of(row, shape) for row in zip(*columns, strict=True)]
     sizes: dict[str, Any] = dict(zip(_SIZES, stacked, strict=False))
     sizes["shape"] = {**first.shape, **dict(zip(names, stacked[len(_SIZES):], strict=True))}
     return dataclasses.replace(first, **sizes)
+
+
+def _rows_of(values: Sequence[Any], shape: tuple[int, ...]) -> Any:
+    """The values one below the other, each filling `shape`."""
+    rows = np.empty((len(values), *shape))
+    for place, value in enumerate(values):
+        rows[place] = value
+    return rows
 
 
 def kernel_format(name: str, chip: Chip) -> str:

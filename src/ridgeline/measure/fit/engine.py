@@ -8,6 +8,7 @@ Errors and interval widths come from deployments, models and chips held out as w
 
 from __future__ import annotations
 
+import dataclasses
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import numpy as np
 from ridgeline.errors import RidgelineError
 from ridgeline.measure.fit.engine_parts import Costs, Ridge, fit_costs, fit_first_token
 from ridgeline.measure.truth.serving_pools import protocol_of, run_of
+from ridgeline.model.load import load_architecture
 from ridgeline.serving.latency import bundled, case_of, component_table, raw_latency
 from ridgeline.serving.measured_run import Protocol
 from ridgeline.timing.adjust import BOUND, COARSE, LEVELS, ServingCase
@@ -219,9 +221,20 @@ def _weights(runs: Runs) -> Array:
 
 def _folds(runs: Runs) -> dict[str, Array]:
     """Groups held out whole: deployments (in fifths), models, chips."""
-    deployments = runs.keys("engine", "model", "chip", "weights", "layout", "chips", "mode")
-    fifth = np.array([str(zlib.crc32(d.encode()) % 5) for d in deployments])
-    return {"seen": fifth, "new_model": runs.keys("model"), "new_chip": runs.keys("chip")}
+    models = _shapes(runs)
+    rest = runs.keys("engine", "chip", "weights", "layout", "chips", "mode")
+    fifth = np.array([str(zlib.crc32(f"{model}|{other}".encode()) % 5)
+                      for model, other in zip(models, rest, strict=True)])
+    return {"seen": fifth, "new_model": models, "new_chip": runs.keys("chip")}
+
+
+def _shapes(runs: Runs) -> Array:
+    """One name for models of one shape: DeepSeek-R1 is DeepSeek-V3 to a server, and tables hold
+    the same runs under both names, so they are held out together."""
+    names: dict[Any, str] = {}
+    shape = {model: names.setdefault(dataclasses.replace(load_architecture(model), name=""), model)
+             for model in sorted({c.model for c in runs.cases})}
+    return np.array([shape[c.model] for c in runs.cases])
 
 
 def _held_out(runs: Runs, groups: Array) -> tuple[Array, Array]:

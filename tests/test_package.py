@@ -19,7 +19,8 @@ REPOSITORY = SOURCE.parent.parent
 ROAD = ("errors", "numeric", "quantity", "files", "machine", "catalog", "formats", "model",
         "deployment", "scenario", "work", "memory", "timing", "serving", "training", "reasoning",
         "retrieval", "economics", "search", "explain", "report", "questions", "truth_data",
-        "measure", "api_search", "api_training", "api", "cli", "web", "http", "mcp", "__main__")
+        "measure", "api_economics", "api_search", "api_training", "api", "cli", "web", "http",
+        "mcp", "__main__")
 # Reading "8xH100-SXM" as a machine needs the catalog when it is called, not before.
 # The commands that start a server import it when they are called.
 LOOKED_UP_LATE = {("machine", "catalog"), ("cli", "http"), ("cli", "mcp")}

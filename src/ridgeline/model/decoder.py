@@ -2,7 +2,7 @@
 
 A `Style` holds what a model type's own code fixes and its config leaves out; everything a config
 can say overrides it. Families that are not one attention and one feed-forward a layer build their
-blocks in `hybrids`.
+blocks in `families`.
 """
 
 from __future__ import annotations

@@ -16,11 +16,8 @@ from ridgeline.model.encoders import ENCODERS, encoder, modernbert
 from ridgeline.model.extras import checkpoint_extras, declared_formats
 from ridgeline.model.families import FAMILIES
 from ridgeline.model.fields import Fields
-from ridgeline.model.hybrids import HYBRIDS
-from ridgeline.model.recent import RECENT
-from ridgeline.model.recurrent import RECURRENT
 from ridgeline.model.styles import STYLES
-from ridgeline.model.vision import tower
+from ridgeline.model.towers import tower
 
 _TEXT_GROUPS = ("text_config", "llm_config", "language_config", "thinker_config")
 # What a multimodal file says at its top for the text model inside it.
@@ -116,8 +113,7 @@ def _build(f: Fields, name: str, kind: str) -> Architecture:
         return encoder(f, name)
     if kind == "modernbert":
         return modernbert(f, name)
-    family = (HYBRIDS.get(kind) or RECENT.get(kind) or RECURRENT.get(kind)
-              or FAMILIES.get(kind))
+    family = FAMILIES.get(kind)
     named = f.names("architectures")
     if not kind and named and "Grok" in named[0]:
         kind, family = "grok-1", FAMILIES["grok-1"]

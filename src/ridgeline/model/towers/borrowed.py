@@ -1,4 +1,4 @@
-"""More vision towers: CLIP and SigLIP with the projectors that language models put behind them.
+"""Towers around CLIP, SigLIP and their like, with the projectors put behind them.
 
 Shapes read from the public modelling code of each type (Hugging Face Transformers 5, Apache-2.0)
 and checked against the parameters of the modules it builds.
@@ -8,75 +8,18 @@ from __future__ import annotations
 
 from ridgeline.model.fields import Fields
 from ridgeline.model.tensors import Weight, linear, norm, times
-from ridgeline.model.vision_parts import matrix, tower_layer
-
-
-def patches(v: Fields) -> int:
-    """Patches of one image; sizes may be one number or one for each side."""
-    side, patch = _pair(v, "image_size", 224), _pair(v, "patch_size", 16)
-    return max(1, side[0] // patch[0]) * max(1, side[1] // patch[1])
-
-
-def _pair(v: Fields, name: str, default: int) -> tuple[int, int]:
-    if isinstance(v.raw(name), list):
-        both = v.counts(name, length=2, low=1, high=100_000) or [default, default]
-        return both[0], both[1]
-    one = v.count(name, default=default, high=100_000)
-    return one, one
-
-
-def pixels(v: Fields) -> int:
-    """Values of one patch: channels * height * width."""
-    patch = _pair(v, "patch_size", 16)
-    return v.count("num_channels", "in_channels", default=3) * patch[0] * patch[1]
-
-
-def layers_of(v: Fields, **style: bool) -> tuple[Weight, ...]:
-    """All layers of a plain tower."""
-    d = v.count("hidden_size", high=100_000)
-    return times(tower_layer(d, v.count("intermediate_size"), **style),
-                 v.count("num_hidden_layers", high=500))
-
-
-def clip(v: Fields) -> tuple[Weight, ...]:
-    """CLIP: a class token, a norm before and one after the layers."""
-    d = v.count("hidden_size", high=100_000)
-    return (Weight("vision.class", (d,), "other"),
-            *matrix("vision.patch_embed", pixels(v), d, False),
-            Weight("vision.positions", (patches(v) + 1, d), "other"), *layers_of(v),
-            norm("vision.norm", d, True, 2))
-
-
-def siglip(v: Fields, *, pooled: bool = True, positions: int = 0) -> tuple[Weight, ...]:
-    """SigLIP: no class token; unless told otherwise, an attention pooling head."""
-    d, d_ff = v.count("hidden_size", high=100_000), v.count("intermediate_size")
-    own = (*matrix("vision.patch_embed", pixels(v), d),
-           Weight("vision.positions", (positions or patches(v), d), "other"), *layers_of(v),
-           norm("vision.norm", d, True))
-    if not v.flag("vision_use_head", default=pooled):
-        return own
-    return (*own, Weight("pool.probe", (d,), "other"), *matrix("pool.qkv", d, 3 * d),
-            *matrix("pool.proj", d, d), norm("pool.norm", d, True), *matrix("pool.fc1", d, d_ff),
-            *matrix("pool.fc2", d_ff, d))
-
-
-def pixtral(v: Fields) -> tuple[Weight, ...]:
-    """Pixtral: rotary positions, gated, root-mean-square norms, no biases."""
-    d = v.count("hidden_size", high=100_000)
-    return (*matrix("vision.patch_embed", pixels(v), d, False), norm("vision.norm", d),
-            *layers_of(v, bias=False, gated=True, norm_bias=False))
-
-
-def encoder(v: Fields) -> tuple[Weight, ...]:
-    """The tower that a vision group names, where the outer type leaves the choice open."""
-    kind = v.text("model_type", default="clip_vision_model")
-    return pixtral(v) if kind == "pixtral" else siglip(v) if "siglip" in kind else clip(v)
-
-
-def two_layers(d_in: int, d_model: int, bias: bool = True) -> tuple[Weight, ...]:
-    """The usual projector of two matrices."""
-    return (*matrix("projector.1", d_in, d_model, bias),
-            *matrix("projector.2", d_model, d_model, bias))
+from ridgeline.model.towers.parts import (
+    Tower,
+    encoder,
+    layers_of,
+    matrix,
+    patches,
+    pixels,
+    pixtral,
+    siglip,
+    tower_layer,
+    two_layers,
+)
 
 
 def llava(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
@@ -336,21 +279,14 @@ def fuyu(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
     return matrix("patch_embed", outer.count("num_channels", default=3) * side * side, d_model)
 
 
-def gemma4_audio(a: Fields, d_model: int) -> tuple[Weight, ...]:
-    """Gemma 4's audio encoder: two strided convolutions, conformer layers, two projections."""
-    d, kernel = a.count("hidden_size", default=1024, high=100_000), a.count("conv_kernel_size",
-                                                                             default=5)
-    first, second = (a.counts("subsampling_conv_channels", length=2, low=1) or [128, 32])[:2]
-    width, out = d // a.count("num_attention_heads", default=8), a.count("output_proj_dims",
-                                                                        default=1536)
-    layer = (*matrix("audio.feed_forward", d, 4 * d, False, 4),
-             *matrix("audio.attention", d, d, False, 5), *matrix("audio.conv", d, d, False, 3),
-             Weight("audio.depthwise", (d, kernel), "other"), norm("audio.norms", d, count=9),
-             Weight("audio.dim_scale", (width,), "other"))
-    if a.flag("use_clipped_linears", default=True):
-        layer = (*layer, Weight("audio.clip_bounds", (4,), "other", count=10))
-    return (Weight("audio.conv.0", (first, 9), "other"), norm("audio.conv_norm.0", first),
-            Weight("audio.conv.1", (second, first, 9), "other"), norm("audio.conv_norm.1", second),
-            *matrix("audio.input", 32 * second, d, False),
-            *times(layer, a.count("num_hidden_layers", default=12, high=500)),
-            *matrix("audio.output", d, out), *matrix("audio.projector", out, d_model, False))
+TOWERS: dict[str, Tower] = {
+    "llava": llava, "llava_next": llava, "llava_next_video": llava, "llava_onevision": llava,
+    "vipllava": llava, "video_llava": llava, "idefics3": idefics3, "smolvlm": idefics3,
+    "idefics2": idefics2, "aria": aria, "aya_vision": cohere_vision,
+    "cohere2_vision": cohere_vision, "internvl": internvl, "internvl_chat": internvl_chat,
+    "mllama": mllama, "lfm2_vl": lfm2_vl, "lighton_ocr": lighton, "ovis2": ovis2,
+    "paddleocr_vl": paddleocr, "deepseek_vl": pixel_shuffle, "gemma4_unified": gemma4_unified,
+    "minimax_m3_vl": minimax_m3, "step3p7": step3p7, "fuyu": fuyu, "ernie4_5_vl_moe": ernie_vl,
+    "ernie4_5_moe_vl": ernie_vl, "muse_glimmer": muse, "glm4v": glm4v, "glm4v_moe": glm4v,
+    "glm46v": glm4v, "glm_ocr": glm4v, "glm5_next": glm4v,
+}

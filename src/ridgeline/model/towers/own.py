@@ -1,25 +1,31 @@
-"""Vision towers and projectors, as tensors: what multimodal checkpoints hold beside the text."""
+"""Towers that a publisher made for its own models.
+
+Shapes read from the public modelling code of each type (Hugging Face Transformers 5, Apache-2.0)
+and checked against the parameters of the modules it builds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from ridgeline.model import towers
 from ridgeline.model.fields import Fields
-from ridgeline.model.tensors import Weight, elements, norm, times
-from ridgeline.model.vision_parts import matrix, tower_layer
+from ridgeline.model.tensors import Weight, norm, times
+from ridgeline.model.towers.parts import (
+    Tower,
+    matrix,
+    siglip,
+    tower_layer,
+)
 
 
-def siglip(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
+def gemma3(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
     """SigLIP with Gemma 3's projector (a norm and one matrix) or PaliGemma's (one with a bias)."""
     d = v.count("hidden_size", default=1152)
     if outer.text("model_type") == "paligemma":
-        return (*towers.siglip(v, pooled=False), *matrix("projector", d, d_model))
-    return (*towers.siglip(v), Weight("projector", (d, d_model), "other"),
+        return (*siglip(v, pooled=False), *matrix("projector", d, d_model))
+    return (*siglip(v), Weight("projector", (d, d_model), "other"),
             norm("projector.norm", d))
 
 
-def pixtral(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
+def mistral3(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
     """Pixtral with Mistral 3's patch merger and two-matrix projector."""
     d, layers = v.count("hidden_size", default=1024), v.count("num_hidden_layers", default=24,
                                                               high=500)
@@ -62,7 +68,7 @@ def gemma4(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
     if v.flag("use_clipped_linears"):
         layer = (*layer, Weight("vision.clip_bounds", (4,), "other", count=7))
     audio = outer.sub("audio_config")
-    own = (*(towers.gemma4_audio(audio, d_model) if audio else ()),
+    own = (*(gemma4_audio(audio, d_model) if audio else ()),
            *matrix("vision.patch_embed", 3 * patch * patch, d, False),
            Weight("vision.positions", (2, v.count("position_embedding_size", default=10_240), d),
                   "other"), *times(layer, layers), *matrix("projector", d, d_model, False))
@@ -133,39 +139,29 @@ def moonvit(v: Fields, d_model: int, outer: Fields) -> tuple[Weight, ...]:
             *matrix("projector.2", merge, d_model, projector_bias))
 
 
-Tower = Callable[[Fields, int, Fields], tuple[Weight, ...]]
+def gemma4_audio(a: Fields, d_model: int) -> tuple[Weight, ...]:
+    """Gemma 4's audio encoder: two strided convolutions, conformer layers, two projections."""
+    d, kernel = a.count("hidden_size", default=1024, high=100_000), a.count("conv_kernel_size",
+                                                                             default=5)
+    first, second = (a.counts("subsampling_conv_channels", length=2, low=1) or [128, 32])[:2]
+    width, out = d // a.count("num_attention_heads", default=8), a.count("output_proj_dims",
+                                                                        default=1536)
+    layer = (*matrix("audio.feed_forward", d, 4 * d, False, 4),
+             *matrix("audio.attention", d, d, False, 5), *matrix("audio.conv", d, d, False, 3),
+             Weight("audio.depthwise", (d, kernel), "other"), norm("audio.norms", d, count=9),
+             Weight("audio.dim_scale", (width,), "other"))
+    if a.flag("use_clipped_linears", default=True):
+        layer = (*layer, Weight("audio.clip_bounds", (4,), "other", count=10))
+    return (Weight("audio.conv.0", (first, 9), "other"), norm("audio.conv_norm.0", first),
+            Weight("audio.conv.1", (second, first, 9), "other"), norm("audio.conv_norm.1", second),
+            *matrix("audio.input", 32 * second, d, False),
+            *times(layer, a.count("num_hidden_layers", default=12, high=500)),
+            *matrix("audio.output", d, out), *matrix("audio.projector", out, d_model, False))
+
+
 TOWERS: dict[str, Tower] = {
-    "gemma3": siglip, "shieldgemma2": siglip, "paligemma": siglip, "mistral3": pixtral,
-    "llama4": llama4, "gemma4": gemma4,
-    "qwen3_vl": qwen3_vl, "qwen3_vl_moe": qwen3_vl, "qwen3_5": qwen3_vl, "qwen3_5_moe": qwen3_vl,
-    "qwen2_vl": qwen2_vl, "qwen2_5_vl": qwen2_vl, "kimi_k25": moonvit,
-    "kimi_vl": moonvit, "kimi_k3": moonvit,
-    **dict.fromkeys(("llava", "llava_next", "llava_next_video", "llava_onevision", "vipllava",
-                     "video_llava"), towers.llava),
-    "idefics3": towers.idefics3, "smolvlm": towers.idefics3, "idefics2": towers.idefics2,
-    "aria": towers.aria, "aya_vision": towers.cohere_vision,
-    "cohere2_vision": towers.cohere_vision, "internvl": towers.internvl,
-    "internvl_chat": towers.internvl_chat, "mllama": towers.mllama, "lfm2_vl": towers.lfm2_vl,
-    "lighton_ocr": towers.lighton, "ovis2": towers.ovis2, "paddleocr_vl": towers.paddleocr,
-    "deepseek_vl": towers.pixel_shuffle, "gemma4_unified": towers.gemma4_unified,
-    "minimax_m3_vl": towers.minimax_m3, "step3p7": towers.step3p7, "fuyu": towers.fuyu,
-    "ernie4_5_vl_moe": towers.ernie_vl, "ernie4_5_moe_vl": towers.ernie_vl,
-    "muse_glimmer": towers.muse, "exaone4_5": qwen2_vl,
-    **dict.fromkeys(("glm4v", "glm4v_moe", "glm46v", "glm_ocr", "glm5_next"), towers.glm4v),
+    "gemma3": gemma3, "shieldgemma2": gemma3, "paligemma": gemma3, "mistral3": mistral3,
+    "llama4": llama4, "gemma4": gemma4, "qwen3_vl": qwen3_vl, "qwen3_vl_moe": qwen3_vl,
+    "qwen3_5": qwen3_vl, "qwen3_5_moe": qwen3_vl, "qwen2_vl": qwen2_vl, "qwen2_5_vl": qwen2_vl,
+    "exaone4_5": qwen2_vl, "kimi_k25": moonvit, "kimi_vl": moonvit, "kimi_k3": moonvit,
 }
-# Types whose published configs may leave the tower's group out because it is all defaults.
-_DEFAULTED = frozenset({"mistral3", "fuyu"})
-
-
-def tower(outer: Fields, d_model: int) -> tuple[Weight, ...]:
-    """Tensors of the vision tower and projector that a config gives; none for text models.
-
-    Towers of types not listed in `TOWERS` are not counted.
-    """
-    kind = outer.text("model_type")
-    make = TOWERS.get(kind)
-    group = outer.sub("vision_config")
-    if make is None or (group is None and kind not in _DEFAULTED):
-        return ()
-    made = make(group or Fields({}, outer.where), d_model, outer)
-    return made if elements(made) else ()

@@ -14,9 +14,15 @@ from ridgeline.model.decoder import (
     read_experts,
     windows,
 )
+from ridgeline.model.families.blocks import Family, layer_kinds
 from ridgeline.model.fields import Fields
-from ridgeline.model.hybrids import layer_kinds
-from ridgeline.model.parts import Attention, Block, DenseFfn, Ffn, Weight
+from ridgeline.model.parts import (
+    Attention,
+    Block,
+    DenseFfn,
+    Ffn,
+    Weight,
+)
 from ridgeline.model.tensors import norm
 
 
@@ -98,3 +104,9 @@ def gemma3n(f: Fields, name: str) -> Architecture:
     heads = (Weight("altup.projections", (d, d), "other", count=2 * (streams - 1)),)
     arch = assemble(f, name, style, ends, blocks, final=heads)
     return _per_layer_embedding(f, arch, extra)
+
+
+FAMILIES: dict[str, Family] = {
+    "gemma4": gemma4, "gemma4_text": gemma4, "gemma4_unified": gemma4,
+    "gemma4_unified_text": gemma4, "gemma3n": gemma3n, "gemma3n_text": gemma3n,
+}

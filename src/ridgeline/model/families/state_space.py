@@ -1,8 +1,7 @@
-"""Model types whose layers are not all one attention and one feed-forward."""
+"""Decoders with state-space layers, gated recurrences or short convolutions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from ridgeline.errors import BadInput
@@ -17,6 +16,7 @@ from ridgeline.model.decoder import (
     read_experts,
     read_ffn,
 )
+from ridgeline.model.families.blocks import Family, block_of, layer_kinds
 from ridgeline.model.fields import Fields
 from ridgeline.model.parts import (
     Attention,
@@ -24,105 +24,11 @@ from ridgeline.model.parts import (
     DenseFfn,
     Ffn,
     GatedRecurrence,
-    LinearAttention,
     Mamba,
-    Mixer,
-    Rwkv,
     ShortConv,
     Weight,
 )
 from ridgeline.model.tensors import linear, norm, times
-
-Family = Callable[[Fields, str], Architecture]
-
-
-def layer_kinds(f: Fields, ends: Ends, *names: str) -> list[str] | None:
-    """A text for each layer, cut to the depth."""
-    kinds = f.names(*names, length=ends.n_layers)
-    return None if kinds is None else kinds[:ends.n_layers]
-
-
-def block_of(mixer: Mixer | None, ffn: Ffn | None, d: int, norms: int = 2) -> Block:
-    """A block with plain norms."""
-    return Block(mixer, ffn, (norm("norms", d, count=norms),))
-
-
-def mtp_block(block: Block, d: int, layers: int, norms: int = 3) -> tuple[Weight, ...]:
-    """Prediction layers: a block, the merge of two streams (2 d x d), its norms.
-
-    Args:
-        block: the layer that is repeated.
-        d: model width.
-        layers: how many prediction layers.
-        norms: norms outside the block.
-    """
-    own = (*block.weights(d), *linear("mtp.eh_proj", 2 * d, d, "other", shard="replicated"),
-           norm("mtp.norms", d, count=norms))
-    return times(own, layers)
-
-
-def qwen3_next(f: Fields, name: str) -> Architecture:
-    """Qwen3-Next and Qwen3.5: gated delta nets, gated attention every few layers, MTP."""
-    style = Style(qk_norm="head", output_gate=f.flag("attn_output_gate", default=True),
-                  shared_gate=True)
-    ends = read_ends(f, style)
-    d = ends.d_model
-    every = f.count("full_attention_interval", default=4)
-    kinds = layer_kinds(f, ends, "layer_types") or [
-        "linear_attention" if (i + 1) % every else "full_attention" for i in range(ends.n_layers)]
-    delta = LinearAttention(
-        "gated_delta", f.count("linear_num_key_heads"), f.count("linear_num_value_heads"),
-        f.count("linear_key_head_dim"), f.count("linear_value_head_dim"),
-        f.count("linear_conv_kernel_dim"))
-    attention, ffn = read_attention(f, style, ends), read_ffn(f, style, ends)
-    blocks = [block_of(delta if "linear" in kind else a, ff, d)
-              for kind, a, ff in zip(kinds, attention, ffn, strict=True)]
-    # Qwen3-Next publishes its one prediction layer without naming it in the config.
-    unnamed = 1 if f.text("model_type") == "qwen3_next" else 0
-    layers = f.count("mtp_num_hidden_layers", default=unnamed, low=0, high=100)
-    f.ignore("mtp_use_dedicated_embeddings")
-    mtp = mtp_block(block_of(attention[-1], ffn[-1], d), d, layers) if layers else ()
-    return assemble(f, name, style, ends, blocks, mtp=mtp)
-
-
-def kimi_linear(f: Fields, name: str) -> Architecture:
-    """Kimi Linear and Kimi K3: delta attention with latent attention every fourth layer."""
-    style = Style(router_bias=True)
-    ends = read_ends(f, style)
-    d = ends.d_model
-    group = f.sub("linear_attn_config")
-    kinds = layer_kinds(f, ends, "layer_types")
-    if group is None and kinds is not None:
-        full = {i + 1 for i, kind in enumerate(kinds) if "full" in kind}
-        group = Fields({"num_heads": f.raw("linear_num_heads"),
-                        "head_dim": f.raw("linear_head_dim"),
-                        "short_conv_kernel_size": f.raw("linear_conv_kernel_dim")}, f.where)
-    elif group is not None:
-        full = set(group.counts("full_attn_layers") or ())
-    else:
-        raise BadInput(f"{f.where}: needs linear_attn_config")
-    heads, width = group.count("num_heads"), group.count("head_dim")
-    # K3's files hold 128 decay values a layer for its 96 heads.
-    padded = width if group.flag("use_full_rank_gate") else 0
-    kda = LinearAttention("kda", heads, heads, width, width,
-                          group.count("short_conv_kernel_size", default=4),
-                          full_rank_gate=group.flag("use_full_rank_gate"), decay_width=padded)
-    attention, ffn = read_attention(f, style, ends), read_ffn(f, style, ends)
-    latent = f.maybe("routed_expert_hidden_size")
-    f.flag("latent_moe_use_norm")
-    residual = f.maybe("attn_res_block_size")
-    # Attention residuals: a norm and a d x 1 query before each half of a layer, one pair at the end
-    extra = (norm("residual_norms", d, count=2),
-             Weight("residual_queries", (d, 1), "other", count=2)) if residual else ()
-    blocks = []
-    for i, (mixer, ff) in enumerate(zip(attention, ffn, strict=True)):
-        if latent and not isinstance(ff, DenseFfn):
-            ff = replace(ff, latent=latent, latent_norm=f.flag("latent_moe_use_norm"))
-        block = block_of(mixer if i + 1 in full else kda, ff, d)
-        blocks.append(replace(block, norms=(*block.norms, *extra)))
-    ending = (norm("residual_norm", d), Weight("residual_query", (d, 1), "other")) \
-        if residual else ()
-    return assemble(f, name, style, ends, blocks, final=ending)
 
 
 def mamba(f: Fields, name: str) -> Architecture:
@@ -346,34 +252,6 @@ def _nemotron_block(f: Fields, style: Style, ends: Ends, mixer: Mamba, kind: str
     raise BadInput(f"{f.where}: layer kind {kind!r} in the pattern; expected M, *, - or E")
 
 
-def minimax(f: Fields, name: str) -> Architecture:
-    """MiniMax Text-01 and M1: lightning attention, softmax attention at listed layers."""
-    style = Style()
-    ends = read_ends(f, style)
-    heads, _, width = head_shape(f, ends.d_model, style)
-    lightning = LinearAttention("lightning", heads, heads, width, width)
-    listed = f.counts("attn_type_list", length=ends.n_layers)
-    kinds = layer_kinds(f, ends, "layer_types")
-    full = [bool(t) for t in listed] if listed is not None else [
-        "full" in k for k in kinds] if kinds is not None else [
-        (i + 1) % 8 == 0 for i in range(ends.n_layers)]
-    attention, ffn = read_attention(f, style, ends), read_ffn(f, style, ends)
-    blocks = [block_of(attention[i] if full[i] else lightning, ffn[i], ends.d_model)
-              for i in range(ends.n_layers)]
-    return assemble(f, name, style, ends, blocks)
-
-
-def rwkv(f: Fields, name: str) -> Architecture:
-    """RWKV-4: time mixing and channel mixing, layer norms with offsets, one more before all."""
-    style = Style(norm_bias=True)
-    ends = read_ends(f, style)
-    d = ends.d_model
-    mixer = Rwkv(f.count("attention_hidden_size", default=d))
-    ffn = DenseFfn(f.count("intermediate_size", default=4 * d), gated=False, receptance=True)
-    block = Block(mixer, ffn, (norm("norms", d, True, 2),))
-    return assemble(f, name, replace(style, embed_norm=True), ends, [block] * ends.n_layers)
-
-
 def recurrent_gemma(f: Fields, name: str) -> Architecture:
     """RecurrentGemma: gated linear recurrences with local attention every third layer."""
     style = Style(tied=True, out_bias=True)
@@ -415,29 +293,9 @@ def lfm2(f: Fields, name: str) -> Architecture:
     return assemble(f, name, style, ends, blocks)
 
 
-def longcat(f: Fields, name: str) -> Architecture:
-    """LongCat-Flash: two latent attentions and dense paths a layer beside one expert branch."""
-    style = Style(router_bias=True)
-    ends = read_ends(f, style)
-    d = ends.d_model
-    latent = read_attention(f, style, ends)[0]
-    experts = read_experts(f, style)
-    if experts is None:
-        raise BadInput(f"{f.where}: needs n_routed_experts")
-    zero = f.count("zero_expert_num", default=0, low=0)
-    f.ignore("zero_expert_type", "head_dim", "qk_head_dim")
-    experts = replace(experts, router_outputs=experts.n_experts + zero)
-    half = block_of(latent, DenseFfn(f.count("ffn_hidden_size")), d)
-    blocks = [half, half, Block(None, experts, parallel=True)] * ends.n_layers
-    return assemble(f, name, style, ends, blocks)
-
-
-HYBRIDS: dict[str, Family] = {
-    "qwen3_next": qwen3_next, "qwen3_5": qwen3_next, "qwen3_5_moe": qwen3_next,
-    "qwen3_5_text": qwen3_next, "qwen3_5_moe_text": qwen3_next,
-    "kimi_linear": kimi_linear, "kimi_k3": kimi_linear, "mamba": mamba, "falcon_mamba": mamba,
-    "mamba2": mamba2, "bamba": bamba, "granitemoehybrid": bamba, "falcon_h1": falcon_h1,
-    "jamba": jamba, "zamba": zamba, "zamba2": zamba2, "nemotron_h": nemotron_h,
-    "minimax_m1": minimax, "minimax_text_01": minimax, "minimax": minimax, "rwkv": rwkv,
-    "recurrent_gemma": recurrent_gemma, "lfm2": lfm2, "lfm2_moe": lfm2, "longcat_flash": longcat,
+FAMILIES: dict[str, Family] = {
+    "mamba": mamba, "falcon_mamba": mamba, "mamba2": mamba2, "bamba": bamba,
+    "granitemoehybrid": bamba, "falcon_h1": falcon_h1, "jamba": jamba, "zamba": zamba,
+    "zamba2": zamba2, "nemotron_h": nemotron_h, "recurrent_gemma": recurrent_gemma, "lfm2": lfm2,
+    "lfm2_moe": lfm2,
 }

@@ -13,6 +13,7 @@ from ridgeline.model.families import (
     state_space,
     varied,
 )
+from ridgeline.model.load import load_architecture
 from ridgeline.model.towers import TOWERS, borrowed, own
 
 MODULES = (plain, varied, sparse, matrix_state, state_space, gemma)
@@ -38,3 +39,18 @@ def test_every_reader_takes_fields_and_a_name():
 def test_no_tower_is_read_by_two_modules():
     assert not set(own.TOWERS) & set(borrowed.TOWERS)
     assert set(TOWERS) == set(own.TOWERS) | set(borrowed.TOWERS)
+
+
+def test_every_part_says_what_it_is():
+    said = {text for name in ("Llama-3.1-70B", "DeepSeek-V3", "rwkv-4-7b-pile", "Kimi-K3")
+            for block, _ in load_architecture(name).blocks for text in block.describe()}
+    assert {"grouped-query attention, 64 heads of 128, 8 KV heads",
+            "latent attention, 128 heads, rank 512 + 64 rotary",
+            "RWKV-4 time mixing, width 4,096", "top 8 of 256 experts of 2,048, shared ones of "
+            "2,048 in all"} <= said
+
+
+def test_pair_width_of_each_form_of_attention():
+    assert load_architecture("Llama-3.1-70B").blocks[0][0].mixer.pair_width == 64 * 128
+    assert load_architecture("DeepSeek-V3").blocks[0][0].mixer.pair_width == 128 * (192 + 128) / 2
+    assert load_architecture("mamba-2.8b-hf").blocks[0][0].mixer.pair_width == 0

@@ -1,10 +1,14 @@
 """A step's ops against the tensors they come from, and against hand-counted attention."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from ridgeline.deployment import Deployment
 from ridgeline.deployment.operands import Format, Formats
 from ridgeline.model.architecture import Architecture
+from ridgeline.model.huggingface import architecture_from_config
 from ridgeline.model.load import load_architecture
 from ridgeline.model.parts import Attention, Block, DenseFfn, ExpertFfn
 from ridgeline.work.attended import attended_pairs, pairs_from_start
@@ -21,10 +25,25 @@ MODELS = ["Llama-3.1-70B", "Qwen2.5-7B", "Qwen3-30B-A3B", "DeepSeek-V3", "DeepSe
           "Llama-4-Scout-17B-16E-Instruct", "gemma-4-26B-A4B", "bitnet-b1.58-2B-4T", "falcon-40b"]
 
 
+# Layouts of the model room's tests, the first of each model type.
+LAYOUTS = {row["config"]["model_type"]: row["config"]
+           for name in ("modules", "published")
+           for row in json.loads((Path(__file__).parent.parent / "model" / "data" / f"{name}.json")
+                                 .read_text(encoding="utf-8"))}
+# Where one token is not multiplied with every matrix once, and by which factor.
+NOT_ONCE = {"mllama": 0.811,        # layers that attend to an image rest when there is none
+            "zamba": 0.984,         # the maps and adapters around a shared block are not counted,
+            "zamba2": 0.971,
+            "minimax_m3_vl": 0.991,  # nor the projections of this indexer
+            "eurobert": 0.535}      # an encoder without the head that the sum assumes
+
+
 def linear_params(architecture: Architecture) -> float:
     """Elements of the matrices one token is multiplied with."""
     total = float(architecture.vocab_size * architecture.d_model)    # the head, tied or not
-    for block, weight, repeats in architecture.block_weights():
+    held = [(block, weight, repeats) for block, repeats in architecture.blocks
+            for weight in block.weights(architecture.d_model)]
+    for block, weight, repeats in held:
         if len(weight.shape) != 2 or "conv" in weight.name or weight.name in ("A_log", "D"):
             continue
         if weight.role == "expert" and isinstance(block.ffn, ExpertFfn):
@@ -45,6 +64,29 @@ def test_one_token_multiplies_with_every_matrix_once(name):
     architecture = load_architecture(name)
     ops = step_ops(architecture, Deployment(), FORMATS, decode_step(sequences=1.0, context=1.0))
     assert matmul_flop(ops) == pytest.approx(2 * linear_params(architecture), rel=3e-3)
+
+
+@pytest.mark.parametrize("kind", sorted(LAYOUTS))
+def test_one_token_multiplies_with_every_matrix_of_a_layout_once(kind):
+    architecture = architecture_from_config(LAYOUTS[kind])
+    if not architecture.causal:
+        pytest.skip("an encoder makes no tokens")
+    ops = step_ops(architecture, Deployment(), FORMATS, decode_step(sequences=1.0, context=1.0))
+    once = 2 * linear_params(architecture)
+    assert matmul_flop(ops) == pytest.approx(NOT_ONCE.get(kind, 1.0) * once, rel=3e-3)
+
+
+def test_values_narrower_than_keys_are_read_as_such():
+    """MiMo-V2-Flash: 64 heads of 192 with values of 128, 4 KV heads on full layers."""
+    mixer = Attention(64, 4, 192, v_head_dim=128)
+    block = Block(mixer, DenseFfn(128))
+    architecture = Architecture("two", "test", 4096, 100, 0, ((block, 1),), (), (), True, ())
+    ops = {op.name: op for op in step_ops(architecture, Deployment(), FORMATS,
+                                          decode_step(sequences=1.0, context=1000.0))}
+    attention = ops["decode_attention"]
+    assert float(attention.state_bytes) == 1001 * 4 * (192 + 128) * 2
+    assert float(attention.flop) == 2 * 1000 * 64 * (192 + 128) == 4 * 1000 * mixer.pair_width
+    assert float(ops["o_proj"].flop) == 2 * 64 * 128 * 4096
 
 
 @pytest.mark.parametrize("name", ["Llama-3.1-70B", "Qwen3-30B-A3B", "DeepSeek-V3"])

@@ -9,7 +9,6 @@ from ridgeline.quantity import format_si
 if TYPE_CHECKING:
     from ridgeline.cli.catalog_views import Sections
     from ridgeline.model.architecture import Architecture
-    from ridgeline.model.parts import Block
 
 __all__ = ["model_json", "model_sections"]
 
@@ -42,8 +41,8 @@ def model_json(found: Architecture, config: dict[str, Any]) -> dict[str, Any]:
         "params_by_role": dict(found.params_by_role),
         "kv_bytes_per_token": float(found.kv_bytes_per_token()),
         "state_bytes_per_sequence": float(found.state_bytes()),
-        "layers": [{"layers": count, "mixer": _mixer(block), "feed_forward": _ffn(block)}
-                   for block, count in found.blocks],
+        "layers": [{"layers": count, "mixer": mixer, "feed_forward": ffn}
+                   for block, count in found.blocks for mixer, ffn in [block.describe()]],
         "config": config}
 
 
@@ -99,52 +98,9 @@ def _layers(found: Architecture) -> list[tuple[str, str]]:
     """Kinds of layers with how many there are, in order of their first one."""
     kinds: dict[tuple[str, str], int] = {}
     for block, count in found.blocks:
-        key = (_mixer(block), _ffn(block))
+        key = block.describe()
         kinds[key] = kinds.get(key, 0) + count
     return [(f"{count} x", f"{mixer}; {ffn}") for (mixer, ffn), count in kinds.items()]
-
-
-def _mixer(block: Block) -> str:
-    """A mixer in the field's words."""
-    from ridgeline.model import parts
-
-    mixer = block.mixer
-    if isinstance(mixer, parts.Attention):
-        kind = ("multi-head" if mixer.n_kv_heads == mixer.n_heads else
-                "multi-query" if mixer.n_kv_heads == 1 else "grouped-query")
-        text = f"{kind} attention, {mixer.n_heads} heads of {mixer.head_dim}"
-        text += f", {mixer.n_kv_heads} KV heads" if kind == "grouped-query" else ""
-        if mixer.window:
-            text += f", {'chunks' if mixer.chunked else 'window'} of {mixer.window:,}"
-        text += ", sinks" if mixer.sinks else ""
-        return text + (", another layer's keys and values" if mixer.shares_kv else "")
-    if isinstance(mixer, parts.LatentAttention):
-        text = (f"latent attention, {mixer.n_heads} heads, rank {mixer.kv_lora_rank} + "
-                f"{mixer.qk_rope_head_dim} rotary")
-        return text + (f", sparse: top {mixer.indexer.top_k:,}" if mixer.indexer else "")
-    if isinstance(mixer, parts.CompressedAttention):
-        return (f"compressed attention, {mixer.n_heads} heads of {mixer.head_dim}, window "
-                f"{mixer.window:,}, one entry for {mixer.compress_ratio} tokens")
-    if isinstance(mixer, parts.LinearAttention):
-        return (f"linear attention ({mixer.rule.replace('_', ' ')}), {mixer.n_v_heads} heads of "
-                f"{mixer.k_dim} x {mixer.v_dim}")
-    if isinstance(mixer, parts.Mamba):
-        return f"Mamba-{mixer.version}, width {mixer.d_inner:,}, state {mixer.d_state}"
-    return "none" if mixer is None else f"{type(mixer).__name__} mixer"
-
-
-def _ffn(block: Block) -> str:
-    """A feed-forward in the field's words."""
-    from ridgeline.model import parts
-
-    ffn = block.ffn
-    if isinstance(ffn, parts.DenseFfn):
-        return f"{'gated' if ffn.gated else 'plain'} feed-forward of {ffn.d_ff:,}"
-    if isinstance(ffn, parts.ExpertFfn):
-        shared = f", shared ones of {ffn.shared_d_ff:,} in all" if ffn.shared_d_ff else ""
-        dense = f", a dense branch of {ffn.dense_d_ff:,}" if ffn.dense_d_ff else ""
-        return f"top {ffn.top_k} of {ffn.n_experts} experts of {ffn.d_expert:,}{shared}{dense}"
-    return "no feed-forward"
 
 
 def _scalars(config: dict[str, Any]) -> list[tuple[str, str]]:

@@ -64,6 +64,22 @@ class Attention:
         """Width of one value head."""
         return self.head_dim if self.v_head_dim is None else self.v_head_dim
 
+    @property
+    def pair_width(self) -> float:
+        """Half the products of a query-key pair: heads * mean of key and value width."""
+        return self.n_heads * (self.head_dim + self.value_dim) / 2
+
+    def describe(self) -> str:
+        """The mixer in the field's words."""
+        kind = ("multi-head" if self.n_kv_heads == self.n_heads else
+                "multi-query" if self.n_kv_heads == 1 else "grouped-query")
+        text = f"{kind} attention, {self.n_heads} heads of {self.head_dim}"
+        text += f", {self.n_kv_heads} KV heads" if kind == "grouped-query" else ""
+        if self.window:
+            text += f", {'chunks' if self.chunked else 'window'} of {self.window:,}"
+        text += ", sinks" if self.sinks else ""
+        return text + (", another layer's keys and values" if self.shares_kv else "")
+
     def weights(self, d_model: int) -> tuple[Weight, ...]:
         """Projections, their biases and norms, sinks and gates."""
         d_in, d_out = self.d_in or d_model, self.d_out or d_model
@@ -118,6 +134,18 @@ class LatentAttention:
     indexer: Indexer | None = None
     output_gate: bool = False
     qkv_bias: bool = False
+
+    @property
+    def pair_width(self) -> float:
+        """Half the products of a query-key pair, as prompts compute it (expanded heads)."""
+        return self.n_heads * (self.qk_nope_head_dim + self.qk_rope_head_dim
+                               + self.v_head_dim) / 2
+
+    def describe(self) -> str:
+        """The mixer in the field's words."""
+        text = (f"latent attention, {self.n_heads} heads, rank {self.kv_lora_rank} + "
+                f"{self.qk_rope_head_dim} rotary")
+        return text + (f", sparse: top {self.indexer.top_k:,}" if self.indexer else "")
 
     def weights(self, d_model: int) -> tuple[Weight, ...]:
         """Down- and up-projections of queries and keys/values, with their norms."""
@@ -174,6 +202,18 @@ class CompressedAttention:
     def overlap(self) -> int:
         """2 where pooled spans overlap (layers with an indexer), else 1."""
         return 2 if self.indexer else 1
+
+    @property
+    def pair_width(self) -> float:
+        """Half the products of a query-key pair: all heads on the one key-value head."""
+        return float(self.n_heads * self.head_dim)
+
+    def describe(self) -> str:
+        """The mixer in the field's words."""
+        far = (f", one entry for {self.compress_ratio} tokens beyond" if self.compress_ratio
+               else "")
+        return (f"compressed attention, {self.n_heads} heads of {self.head_dim}, window "
+                f"{self.window:,}{far}")
 
     def weights(self, d_model: int) -> tuple[Weight, ...]:
         """Low-rank queries, one key-value head, grouped low-rank output, sinks, compressors."""

@@ -26,6 +26,10 @@ class DenseFfn:
     receptance: bool = False       # RWKV channel mixing has one more d_model x d_model matrix
     inner_norm: bool = False       # BitNet normalises before the down projection
 
+    def describe(self) -> str:
+        """The feed-forward in the field's words."""
+        return f"{'gated' if self.gated else 'plain'} feed-forward of {self.d_ff:,}"
+
     def weights(self, d_model: int) -> tuple[Weight, ...]:
         """Matrices, biases, and what RWKV or BitNet add."""
         out = list(_mlp(d_model, self.d_ff, self.gated, "ffn", bias=self.bias))
@@ -54,6 +58,12 @@ class ExpertFfn:
     latent_norm: bool = False      # normalises the experts' sum before leaving the latent width
     router_outputs: int = 0        # router logits when not one for each expert (zero experts)
     hash_routed: bool = False      # experts come from a table by token id (first layers of V4)
+
+    def describe(self) -> str:
+        """The feed-forward in the field's words."""
+        shared = f", shared ones of {self.shared_d_ff:,} in all" if self.shared_d_ff else ""
+        dense = f", a dense branch of {self.dense_d_ff:,}" if self.dense_d_ff else ""
+        return f"top {self.top_k} of {self.n_experts} experts of {self.d_expert:,}{shared}{dense}"
 
     def weights(self, d_model: int) -> tuple[Weight, ...]:
         """Router, experts, shared experts, dense branch and latent projections."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ridgeline.model.tensors import Cache, Weight, linear, norm
 
@@ -28,6 +28,11 @@ class LinearAttention:
     shifted: int = 0               # inputs of the token before (RWKV)
 
     @property
+    def extra_products(self) -> int:
+        """Products of one token with the matrices among the extra tensors."""
+        return sum(w.elements for w in self.extra if len(w.shape) == 2)
+
+    @property
     def key_width(self) -> int:
         """All key heads together."""
         return self.n_k_heads * self.k_dim
@@ -36,6 +41,13 @@ class LinearAttention:
     def value_width(self) -> int:
         """All value heads together."""
         return self.n_v_heads * self.v_dim
+
+    pair_width: ClassVar[float] = 0.0
+
+    def describe(self) -> str:
+        """The mixer in the field's words."""
+        return (f"linear attention ({self.rule.replace('_', ' ')}), {self.n_v_heads} heads of "
+                f"{self.k_dim} x {self.v_dim}")
 
     def weights(self, d_model: int) -> tuple[Weight, ...]:
         """Projections, short convolutions, decay and gate tensors of the rule."""
@@ -98,6 +110,12 @@ class Mamba:
         """Channels of the short convolution: x, and in version 2 also B and C."""
         return self.d_inner + (2 * self.n_groups * self.d_state if self.version == 2 else 0)
 
+    pair_width: ClassVar[float] = 0.0
+
+    def describe(self) -> str:
+        """The mixer in the field's words."""
+        return f"Mamba-{self.version}, width {self.d_inner:,}, state {self.d_state}"
+
     def weights(self, d_model: int) -> tuple[Weight, ...]:
         """Input, convolution, state and output tensors."""
         di, n = self.d_inner, self.d_state
@@ -130,6 +148,12 @@ class Rwkv:
 
     d_attn: int
 
+    pair_width: ClassVar[float] = 0.0
+
+    def describe(self) -> str:
+        """The mixer in the field's words."""
+        return f"RWKV-4 time mixing, width {self.d_attn:,}"
+
     def weights(self, d_model: int) -> tuple[Weight, ...]:
         """Key, value, receptance and output matrices; decay, bonus and three mixing vectors."""
         return (*(w for name in ("key", "value", "receptance")
@@ -151,6 +175,12 @@ class ShortConv:
     width: int
     kernel: int
     bias: bool = False
+
+    pair_width: ClassVar[float] = 0.0
+
+    def describe(self) -> str:
+        """The mixer in the field's words."""
+        return f"gated short convolution over {self.kernel} tokens, width {self.width:,}"
 
     def weights(self, d_model: int) -> tuple[Weight, ...]:
         """Input (three parts), convolution and output tensors."""
@@ -174,6 +204,12 @@ class GatedRecurrence:
     width: int
     n_heads: int
     conv_kernel: int
+
+    pair_width: ClassVar[float] = 0.0
+
+    def describe(self) -> str:
+        """The mixer in the field's words."""
+        return f"gated linear recurrence, width {self.width:,}"
 
     def weights(self, d_model: int) -> tuple[Weight, ...]:
         """Two input branches, convolution, block-diagonal gates, recurrence and output."""

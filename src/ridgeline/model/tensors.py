@@ -97,8 +97,25 @@ class Cache:
 class Part(Protocol):
     """What every mixer and feed-forward answers."""
 
+    def describe(self) -> str:
+        """The part in the field's words, for `ridgeline catalog models`."""
+        ...
+
     def weights(self, d_model: int) -> tuple[Weight, ...]:
         """Every tensor of the part."""
+        ...
+
+
+class Mixer(Part, Protocol):
+    """What every mixer answers besides."""
+
+    @property
+    def pair_width(self) -> float:
+        """Half the products of one query-key pair [1]: 4 * pair_width FLOP a pair; 0: no pairs."""
+        ...
+
+    def cache(self) -> Cache:
+        """What one layer keeps between steps."""
         ...
 
 

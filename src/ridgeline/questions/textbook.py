@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ridgeline.model.architecture import Architecture
-from ridgeline.model.parts import Attention, ExpertFfn, LatentAttention
+from ridgeline.model.parts import ExpertFfn
 from ridgeline.questions.resolve import Resolved
 from ridgeline.work.experts_read import distinct_experts
 
@@ -93,10 +93,6 @@ def _attention(architecture: Architecture) -> tuple[float, float]:
     """Attention layers, and mean query heads times head width over them."""
     layers = width = 0.0
     for block, count in architecture.blocks:
-        mixer = block.mixer
-        if isinstance(mixer, Attention):
-            layers, width = layers + count, width + count * mixer.n_heads * mixer.head_dim
-        elif isinstance(mixer, LatentAttention):
-            head = mixer.qk_nope_head_dim + mixer.qk_rope_head_dim + mixer.v_head_dim
-            layers, width = layers + count, width + count * mixer.n_heads * head / 2
+        if block.mixer is not None and block.mixer.pair_width:
+            layers, width = layers + count, width + count * block.mixer.pair_width
     return layers, width / layers if layers else 0.0

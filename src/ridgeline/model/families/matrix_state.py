@@ -154,8 +154,8 @@ def rwkv7(f: Fields, name: str) -> Architecture:
     low = [w for part, rank in ranks.items()
            for w in (*linear(f"{part}_lora.a", d, rank, "mixer", shard="replicated"),
                      *linear(f"{part}_lora.b", rank, d, "mixer", bias=part != "gate"))]
-    mixing = (Weight("x_r, x_w, x_k, x_v, x_a, x_g", (6, d), "mixer"),
-              Weight("k_k, k_a, r_k", (3, d), "mixer", "tp"), norm("g_norm", d, True))
+    mixing = (Weight("x_r, x_w, x_k, x_v, x_a, x_g", (d,), "mixer", count=6),
+              Weight("k_k, k_a, r_k", (d,), "mixer", "tp", 3), norm("g_norm", d, True))
     f.ignore("attn", "value_dim", "hidden_ratio", "attn_mode", "num_attention_heads")
     mixer = LinearAttention("rwkv7", heads, heads, d // heads, d // heads,
                             extra=(*low, *mixing), shifted=2 * d)

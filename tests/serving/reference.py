@@ -106,7 +106,9 @@ class Reference:
         self.rejected = self.swapped = self.found = self.loaded = 0
         self.free = inf if rules.kv_blocks is None else rules.kv_blocks
         self.waiting, self.running = [], []
+        self.known = []         # sent by a closed loop within a step, not seen yet
         self.now, self.started, self.padding = 0.0, False, 0
+        self.decided, self.late, self.late_blocks = 0.0, 0, 0
         self.later = list(jobs)
         self.closed = concurrency is not None
         self.steps = self.preemptions = self.prompt_tokens = self.output_tokens = 0
@@ -116,21 +118,38 @@ class Reference:
     def run(self):
         while True:
             self.arrive()
+            if not self.waiting and not self.running and self.known:
+                self.decide_now()
+                continue
             if not self.waiting and not self.running:
                 if not self.later or self.closed:
                     return
-                self.now = self.later[0].arrival
+                self.decide_now()
+                self.now = self.decided = max(self.now, self.later[0].arrival)
                 self.arrive()
             if self.rules.interval:
                 departures = ceil(self.now / self.rules.interval - 1e-9)
                 if departures * self.rules.interval < self.now * (1 - 1e-12):
                     departures += 1
-                self.now = departures * self.rules.interval
+                self.now = self.decided = departures * self.rules.interval
                 self.arrive()
-            self.step()
+            begun = self.now
+            if self.step():
+                self.decided = begun if self.rules.overlap else self.now
+            else:
+                self.decide_now()
+
+    def decide_now(self):
+        """Nothing could be decided ahead: what is known now counts."""
+        assert self.decided < self.now or self.late or not self.running
+        self.decided, self.late, self.late_blocks = self.now, 0, 0
 
     def arrive(self):
-        while self.later and not self.closed and self.later[0].arrival <= self.now:
+        for job in list(self.known):
+            if job.arrival <= self.decided:
+                self.known.remove(job)
+                self.waiting.append(job)
+        while self.later and not self.closed and self.later[0].arrival <= self.decided:
             job = self.later.pop(0)
             if self.rules.most_waiting and len(self.waiting) >= self.rules.most_waiting:
                 self.rejected += 1
@@ -204,7 +223,7 @@ class Reference:
         return min(blocks, self.rules.kv_blocks or inf)
 
     def admissible(self, job, tokens):
-        free = self.free
+        free = self.free - self.late_blocks
         if self.cache:
             free += self.cache.unit * self.cache.used(job)
         if ceil(tokens / self.rules.block_size) > free:
@@ -250,7 +269,11 @@ class Reference:
             budget = self.schedule_waiting(prompts, budget)
         if not prompts and not mixed:
             decoding, _ = self.schedule_decoding()
+        if not prompts and not decoding:
+            return False
+        self.late = self.late_blocks = 0
         self.finish_step(decoding, prompts, mixed)
+        return True
 
     def schedule_decoding(self):
         scheduled, evicted = [], False
@@ -269,7 +292,7 @@ class Reference:
     def schedule_waiting(self, prompts, budget):
         unfinished = any(job.computed + new < job.known for job, new, _ in prompts)
         while self.waiting and budget > 0 and not unfinished:
-            if len(self.running) + self.padding >= self.rules.sequences:
+            if len(self.running) + self.padding + self.late >= self.rules.sequences:
                 break
             if self.rules.static and self.started:
                 break
@@ -284,7 +307,7 @@ class Reference:
             job.computed, job.reading = hit, True
             assert self.allocate(job, hit + new)
             if job.start < 0:
-                job.start = self.now
+                job.start = self.decided
             prompts.append((job, new, hit))
             budget -= new
             unfinished = hit + new < job.known
@@ -355,9 +378,12 @@ class Reference:
         if self.started:
             self.padding += 1
         else:
+            before = self.free
             self.release(job)
+            if self.rules.overlap:
+                self.late += 1
+                self.late_blocks += self.free - before
         if self.closed and self.later:
             arriving = self.later.pop(0)
             arriving.arrival = self.now
-            self.waiting.append(arriving)
-            self.arrive()
+            self.known.append(arriving)

@@ -69,7 +69,7 @@ RULES = st.builds(
     kv_blocks=st.one_of(st.none(), st.integers(12, 60)), block_size=st.sampled_from([1, 4, 16]),
     prompts=st.sampled_from(["mixed", "first"]),
     order=st.sampled_from(["fcfs", "fcfs", "shortest", "priority"]),
-    reserve=st.sampled_from([None, 0.0, 0.3, 1.0]))
+    reserve=st.sampled_from([None, 0.0, 0.3, 1.0]), overlap=st.booleans())
 STATIC = st.builds(
     Scheduler, token_budget=st.integers(3, 80), max_num_seqs=st.integers(1, 7),
     kv_blocks=st.one_of(st.none(), st.integers(12, 60)), block_size=st.sampled_from([1, 4]),

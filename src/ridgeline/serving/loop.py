@@ -5,7 +5,8 @@ under way, then to waiting requests in order. When a sequence needs a KV block a
 the sequence that joined last gives its blocks back and starts over later (prompt and tokens made
 so far are read again). There is no other notion of a prefill or decode phase (vLLM V1); with
 `MIXED` off, prompts run in steps of their own while decoding waits (SGLang); with `STATIC` on, a
-batch admits nobody from its first decode step until its last sequence is done.
+batch admits nobody from its first decode step until its last sequence is done. With `OVERLAP` on,
+a step is decided as the one before it begins: who arrives or leaves meanwhile counts a step later.
 
 While nobody arrives, joins or leaves, steps differ only by their growing context, along which
 their time is piecewise linear: their sum is taken at once, exactly.
@@ -50,12 +51,21 @@ def seats(n: Ints) -> int:
     if n[at.STATIC] and n[at.STARTED]:
         return 0
     taken = n[at.RUNNING] + n[at.JOINED] + n[at.PAD] + (1 if n[at.PARTIAL] >= 0 else 0)
-    return n[at.SEQS] - taken
+    return n[at.SEQS] - taken - n[at.LATE_SEATS]
+
+
+@compiled
+def settle(n: Ints) -> int:
+    """A step is decided: what earlier ones gave back counts from now on; how many seats it was."""
+    seats_back = n[at.LATE_SEATS]
+    n[at.LATE_SEATS] = n[at.LATE_BLOCKS] = 0
+    return seats_back
 
 
 @compiled
 def pass_time(n: Ints, x: Floats, trace: Floats, seconds: float, batch: int) -> None:
     """Advance the clock, the integrals and the timeline."""
+    x[at.DECIDED] = x[at.NOW]       # what is known as this step begins decides the next one
     x[at.NOW] += seconds
     x[at.BUSY] += seconds
     x[at.SEQUENCE_SECONDS] += seconds * batch
@@ -120,6 +130,7 @@ def prompt_step(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: 
     new = n[at.PROMPT_TOKENS] - before
     if new == 0:
         return False
+    settle(n)
     seconds += table[new + rows] + table[n[at.LOGIT_AT] + rows + n[at.JOINED]]
     if batch > 0:
         context = n[at.BASE] / batch + n[at.STEP] + 1
@@ -172,8 +183,11 @@ def take_blocks(n: Ints, slot: Ints, steps: int) -> None:
 def alike_steps(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, key: Floats,
                 queue: Ints, alone: bool) -> tuple[int, float]:
     """Decode steps until the batch may change, and the time from which the next step may differ."""
+    given_back = settle(n)
     if n[at.PREEMPTED] or alone:
         return 1, x[at.UNTIL]
+    if given_back > 0 and waiting_first(n, x, job, when, key, queue) >= 0:
+        return 1, x[at.UNTIL]       # who waits takes the seat in the step after this one
     limit = x[at.UNTIL]
     if n[at.HEAD] >= 0 and seats(n) > 0:
         blocked = waiting_first(n, x, job, when, key, queue) >= 0
@@ -219,8 +233,13 @@ def decode_run(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: F
     steps, limit = alike_steps(n, x, slot, job, when, key, queue, alone)
     context = n[at.BASE] / running + n[at.STEP] + 1
     flat = table[rows] + table[n[at.LOGIT_AT] + rows]
-    done, total = 0, 0.0
-    while done < steps and x[at.NOW] + total < limit:
+    done, total, last = 0, 0.0, 0.0
+    unseen = n[at.OVERLAP]      # who arrives within a step is not in the next, already decided one
+    while done < steps and x[at.NOW] + total < x[at.UNTIL]:
+        if x[at.NOW] + total >= limit:
+            if unseen == 0:
+                break
+            steps, unseen, limit = done + 1, 0, x[at.UNTIL]
         j = cell(table, n[at.CONTEXT_AT], n[at.CONTEXTS], context + done)
         knot = n[at.CONTEXT_AT] + j
         low = n[at.DECODE_AT] + rows * n[at.CONTEXTS] + j
@@ -234,11 +253,14 @@ def decode_run(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: F
         if inside > 1 and inside * (first + slope * (inside - 1) / 2) >= left:
             inside = steps_before(left, first, slope, inside)
         total += inside * (first + slope * (inside - 1) / 2)
+        last = first + slope * (inside - 1)
         done += inside
         if not alone:
             record_ramp(hist, first, slope, inside, running)
     x[at.DELAY] = 0.0
     pass_time(n, x, trace, total, running)
+    if done > 1:
+        x[at.DECIDED] = x[at.NOW] - last
     if alone:
         count_gaps(n, x, slot, when, hist, running)
     take_blocks(n, slot, done)
@@ -279,21 +301,35 @@ def take_room(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, key: Floa
 
 
 @compiled
+def decide_now(n: Ints, x: Floats) -> bool:
+    """Nothing was decided for the step that could begin now, so that is done now; False: it was."""
+    if x[at.DECIDED] >= x[at.NOW] and n[at.LATE_SEATS] == 0:
+        return False
+    settle(n)
+    x[at.DECIDED] = x[at.NOW]
+    return True
+
+
+@compiled
 def advance(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: Floats,
             hist: Floats, trace: Floats, key: Floats, queue: Ints) -> None:
     """Run all steps that begin before `UNTIL`, or until nothing known is left to do."""
     while True:
+        if not n[at.OVERLAP]:
+            x[at.DECIDED] = x[at.NOW]
         if (n[at.RUNNING] == 0 and n[at.PARTIAL] < 0
                 and waiting_first(n, x, job, when, key, queue) < 0):
+            if decide_now(n, x):
+                continue
             head = n[at.HEAD]
             if head < 0 or when[head * at.WHEN + at.ARRIVAL] >= x[at.UNTIL]:
                 return
-            x[at.NOW] = when[head * at.WHEN + at.ARRIVAL]
+            x[at.NOW] = x[at.DECIDED] = when[head * at.WHEN + at.ARRIVAL]
         if x[at.INTERVAL] > 0:
             departures = math.ceil(x[at.NOW] / x[at.INTERVAL] - 1e-9)
             if departures * x[at.INTERVAL] < x[at.NOW] * (1 - 1e-12):
                 departures += 1             # the tolerance is for clocks, not for short waits
-            x[at.NOW] = departures * x[at.INTERVAL]
+            x[at.NOW] = x[at.DECIDED] = departures * x[at.INTERVAL]
         if x[at.NOW] >= x[at.UNTIL]:
             return
         n[at.PREEMPTED] = 0
@@ -306,9 +342,12 @@ def advance(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: Floa
             if not n[at.MIXED]:
                 take_room(n, x, slot, job, when, key, queue)
             if n[at.RUNNING] == 0:
+                if decide_now(n, x):
+                    continue
                 x[at.STALLED] = 1.0
                 return
             if n[at.DRAFTS] > 0:
+                settle(n)
                 draft_step(n, x, slot, job, when, table, hist, trace)
                 continue
             decode_run(n, x, slot, job, when, table, hist, trace, key, queue)

@@ -136,6 +136,7 @@ def append(n: Ints, job: Ints, who: int) -> None:
         job[n[at.TAIL] * at.JOB + at.LINK] = who
     n[at.TAIL] = who
     n[at.ASSIGNED] += 1
+    n[at.QUEUED] += 1
 
 
 @compiled
@@ -178,13 +179,17 @@ def queue_pop(n: Ints, queue: Ints, key: Floats) -> None:
 
 @compiled
 def waiting_first(n: Ints, x: Floats, job: Ints, when: Floats, key: Floats, queue: Ints) -> int:
-    """The request to be served next, -1 when none waits now. Preempted ones come first."""
+    """The request to be served next of those known when the step was decided, -1: none.
+
+    Preempted ones come first.
+    """
     if n[at.BY_KEY]:
-        while n[at.HEAD] >= 0 and when[n[at.HEAD] * at.WHEN + at.ARRIVAL] <= x[at.NOW]:
+        while n[at.HEAD] >= 0 and when[n[at.HEAD] * at.WHEN + at.ARRIVAL] <= x[at.DECIDED]:
             who = n[at.HEAD]
             n[at.HEAD] = job[who * at.JOB + at.LINK]
             if n[at.LIMIT] > 0 and n[at.WAITING] >= n[at.LIMIT]:
                 n[at.REJECTED] += 1         # turned away at the door
+                n[at.QUEUED] -= 1
                 n[at.DONE] += 1
                 continue
             queue_add(n, queue, key, who)
@@ -192,7 +197,7 @@ def waiting_first(n: Ints, x: Floats, job: Ints, when: Floats, key: Floats, queu
     if n[at.STACK] >= 0:
         return n[at.STACK]
     head = n[at.HEAD]
-    if head >= 0 and when[head * at.WHEN + at.ARRIVAL] <= x[at.NOW]:
+    if head >= 0 and when[head * at.WHEN + at.ARRIVAL] <= x[at.DECIDED]:
         return head
     return -1
 
@@ -200,6 +205,7 @@ def waiting_first(n: Ints, x: Floats, job: Ints, when: Floats, key: Floats, queu
 @compiled
 def waiting_pop(n: Ints, job: Ints, key: Floats, queue: Ints, who: int) -> None:
     """Take the request that `waiting_first` named."""
+    n[at.QUEUED] -= 1
     if n[at.BY_KEY]:
         queue_pop(n, queue, key)
     elif n[at.STACK] >= 0:

@@ -163,6 +163,7 @@ def preempt_last(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, key: F
     job[j + at.EVICTIONS] += 1
     n[at.PREEMPTIONS] += 1
     n[at.PREEMPTED] = 1
+    n[at.QUEUED] += 1
     if n[at.BY_KEY]:
         queue_add(n, queue, key, request)
     else:
@@ -191,7 +192,11 @@ def leave(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, who: int) -> 
         n[at.PAD] += 1
         n[at.PAD_BLOCKS] += blocks_held(n, slot, who)
     else:
+        before = n[at.FREE]
         release(n, slot, who)
+        if n[at.OVERLAP]:                   # the next step is decided already
+            n[at.LATE_SEATS] += 1
+            n[at.LATE_BLOCKS] += n[at.FREE] - before
     n[at.PROMISED] -= promise(n, x, job, request)
     unlink(n, slot, who)
     n[at.DONE] += 1
@@ -281,7 +286,7 @@ def admissible(n: Ints, x: Floats, slot: Ints, job: Ints, who: int, budget: int)
     target = job[j + at.PROMPT] + job[j + at.MADE]
     hit = found(n, slot, job, who)
     block = n[at.BLOCK]
-    free = n[at.FREE]
+    free = n[at.FREE] - n[at.LATE_BLOCKS]
     if n[at.CACHE_AT] > 0:
         free += n[at.UNIT] * used_blocks(n, slot, job, who)
     if (hit + min(budget, target - hit) + block - 1) // block > free:
@@ -319,7 +324,7 @@ def admit(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: Floats
     n[at.PROMISED] += promise(n, x, job, who)
     n[at.PROMPT_TOKENS] += new
     if when[who * at.WHEN + at.START] < 0:
-        when[who * at.WHEN + at.START] = x[at.NOW]
+        when[who * at.WHEN + at.START] = x[at.DECIDED]
     if hit + new == target:
         slot[n[at.JOIN_AT] + n[at.JOINED]] = place
         n[at.JOINED] += 1

@@ -46,6 +46,8 @@ class Scheduler:
         swap: room for preempted sequences on the host; None: they start over.
         prefix_cache: reuse of prefixes by their blocks' hashes; None: none.
         seed: of the drafts accepted.
+        overlap: a step is decided while the one before it runs, so that the device never waits
+            for the scheduler: who arrives or leaves meanwhile counts a step later.
     """
 
     token_budget: int = 8192
@@ -63,6 +65,7 @@ class Scheduler:
     swap: Swap | None = None
     prefix_cache: PrefixCache | None = None
     seed: int = 0
+    overlap: bool = False
 
     def __post_init__(self) -> None:
         for name in ("token_budget", "max_num_seqs", "block_size"):
@@ -86,6 +89,9 @@ class Scheduler:
             raise BadInput(f"prompt_factor must be positive, not {self.prompt_factor:g}")
         if self.most_waiting is not None and self.most_waiting < 1:
             raise BadInput(f"most_waiting must be at least 1, not {self.most_waiting}")
+        if self.overlap and (self.static or self.interval):
+            raise BadInput("steps of static batches and of departures at an interval are not "
+                           "decided ahead; leave overlap out")
         if self.static and (self.speculation or self.prefix_cache):
             raise BadInput("static batching goes with neither speculation nor a prefix cache")
         if self.prompts == "mixed" and self.token_budget <= self.drafts:

@@ -166,6 +166,7 @@ class Replica:
         n[[at.HEAD, at.TAIL, at.LAST, at.PARTIAL, at.STACK]] = -1
         n[at.MIXED], n[at.STATIC] = rules.prompts == "mixed", rules.static
         n[at.BY_KEY], n[at.LIMIT] = rules.by_key, rules.most_waiting or 0
+        n[at.OVERLAP] = rules.overlap
         n[at.DRAFTS], n[at.SEED] = rules.drafts, rules.seed % 2**31
         if rules.speculation:
             x[at.DRAFT_COST] = rules.speculation.draft_cost
@@ -254,7 +255,8 @@ def enqueue(n: Any, job: Any, when: Array, order: Any, concurrency: int | None) 
     links = job.reshape(-1, at.JOB)[:, at.LINK]
     known = order if concurrency is None else order[:concurrency]
     links[known[:-1]] = known[1:]
-    n[at.HEAD], n[at.TAIL], n[at.ASSIGNED] = known[0], known[-1], len(known)
+    n[at.HEAD], n[at.TAIL] = known[0], known[-1]
+    n[at.ASSIGNED] = n[at.QUEUED] = len(known)
     n[at.UPCOMING] = n[at.COUNT] = len(links)
     if concurrency is not None:
         if len(order) < len(links):

@@ -8,7 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
-run = runpy.run_path(str(ROOT / ".ci" / "notebooks.py"))["run"]
+SCRIPT = runpy.run_path(str(ROOT / ".ci" / "notebooks.py"))
+run = SCRIPT["run"]
 
 
 def kinds(notebook):
@@ -37,3 +38,26 @@ def test_a_cell_that_fails_stops_the_run(tmp_path):
     (tmp_path / "broken.ipynb").write_text(json.dumps(broken), encoding="utf-8")
     with pytest.raises(ZeroDivisionError):
         run(tmp_path / "broken.ipynb")
+
+
+def printing(text, html=""):
+    data = {"text/plain": [text], **({"text/html": [html]} if html else {})}
+    return {"cells": [{"outputs": [{"data": data}]}]}
+
+
+@pytest.mark.parametrize(("stored", "fresh", "same"), [
+    (printing("5.0 ms"), printing("5.2 ms"), True),
+    (printing("5.0 ms"), printing("6.0 ms"), False),
+    (printing("5.0 ms"), printing("5.0 s"), False),
+    (printing("5.0 ms"), {"cells": [{"outputs": []}]}, False),
+    (printing("<Answer>", "<td>bound</td><td>70 %</td>"),
+     printing("<Answer>", "<td>bound</td><td>72 %</td>"), True),
+    (printing("<Answer>", "<td>bound</td><td>70 %</td>"),
+     printing("<Answer>", "<td>bound</td><td>30 %</td>"), False),
+    (printing("<F>", "<svg><path d='M 1'/><text>Roofline of H100</text></svg>"),
+     printing("<F>", "<svg><path d='M 9'/><text>Roofline of H200</text></svg>"), True),
+    (printing("<F>", "<svg><text>Roofline</text></svg>"),
+     printing("<F>", "<svg><text>Memory</text></svg>"), False),
+])
+def test_stored_outputs_are_held_to_fresh_ones(stored, fresh, same):
+    assert (list(SCRIPT["differences"](stored, fresh)) == []) is same

@@ -145,9 +145,12 @@ def _check(ask: PlanAsk) -> None:
     from ridgeline.search.explore import MODES
 
     for engine in ask.engines:
-        if load_engine(engine).name not in ENGINES:
-            raise BadInput(f"plan searches {', '.join(ENGINES)}; {engine} runs one stream or one "
-                           f"static batch: ask `estimate --engine {engine}`")
+        name = load_engine(engine).name
+        if name not in ENGINES:
+            why = ("runs one stream or one static batch: ask `estimate` with it" if name in
+                   ("llamacpp", "transformers") else "was never measured: plan for its nearest "
+                   "relative of these")
+            raise BadInput(f"plan searches {', '.join(ENGINES)}; {name} {why}")
     if not ask.engines:
         raise BadInput("no engine to search; known: " + ", ".join(list_names("engines")))
     if ask.mode not in MODES:

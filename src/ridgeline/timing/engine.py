@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ridgeline.errors import BadInput, UnknownName
+from ridgeline.errors import BadInput
 
 __all__ = ["FIXED", "PROMPTS_FIRST", "RESERVED", "EngineCosts", "engine_content", "engine_costs"]
 
@@ -83,11 +83,13 @@ def engine_costs(engine: str) -> EngineCosts:
     """The costs of an engine.
 
     Raises:
-        UnknownName: no such engine.
+        BadInput: the times of the engine were never measured.
     """
     engines = engine_content()["engines"]
     if engine not in engines:
-        raise UnknownName.among("engine", engine, engines)
+        raise BadInput(f"the times of engine {engine!r} were never measured; ask for its nearest "
+                       f"relative of {', '.join(engines)} with your settings (`fit` needs no "
+                       "times), or calibrate with measurements of yours")
     known = {f.name for f in fields(EngineCosts)}
     chosen = {k: v for k, v in engines[engine].items() if k in known}
     chosen["kernels"] = tuple(sorted(chosen.get("kernels", {}).items()))

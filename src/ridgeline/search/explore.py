@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ridgeline.errors import BadInput
 from ridgeline.model.architecture import Architecture
 from ridgeline.quantity import format_si
+from ridgeline.search.curves import Array
 from ridgeline.search.evaluate import Aggregated, ladder, pieces
 from ridgeline.search.findings import Findings, Piece
 from ridgeline.search.goal import Goal
 from ridgeline.search.offers import Offer
 from ridgeline.search.pools import best_pairs, pool_pieces
-from ridgeline.search.rated import Rated, Requests, rated
+from ridgeline.search.rated import Fitted, Rated, Requests, fitted, timed
 from ridgeline.search.space import Choices, Invalid, Shape, shapes
+from ridgeline.serving.deployed import tables_together
 
 __all__ = ["MODES", "Space", "explore"]
 
 MODES = ("aggregated", "disaggregated", "both")
 # Token budgets tried beside the engine's own.
 CHUNKS: tuple[int | None, ...] = (None, 2048)
+# Shapes whose kernels are timed together: enough to share most, few enough to hold.
+_TOGETHER = 128
 
 
 @dataclass(frozen=True)
@@ -73,33 +77,56 @@ def explore(space: Space, requests: Requests, goal: Goal, *,
             if watch is not None:
                 watch(piece, model)
 
-    for done, shape in enumerate(every):
-        one = _rated(found, space, shape, requests, int(batches[-1]), len(batches))
+    for done, one in _rated(found, space, every, requests, batches):
         if one is not None:
             kept.append(one)
             if space.mode != "disaggregated":
                 model = Aggregated(one)
                 take(model, pieces(model, len(found.models), goal, batches))
         if advance is not None:
-            advance(done + 1, len(every))
+            advance(done, len(every))
     if space.mode != "aggregated":
         for pair in best_pairs(space.architecture, kept, goal):
             take(pair, pool_pieces(pair, len(found.models), goal, batches))
     return found
 
 
-def _rated(found: Findings, space: Space, shape: Shape | Invalid, requests: Requests, most: int,
-           batches: int) -> Rated | None:
-    """The shape with its times, or None with the reason counted."""
+def _rated(found: Findings, space: Space, every: Sequence[Shape | Invalid], requests: Requests,
+           batches: Array) -> Iterator[tuple[int, Rated | None]]:
+    """How many shapes are done, and the last with its times, or None with the reason counted."""
+    for start in range(0, len(every), _TOGETHER):
+        some = [_fitted(found, space, shape, requests, len(batches))
+                for shape in every[start:start + _TOGETHER]]
+        try:
+            tables_together([fits.tabulated for fits in some if fits is not None])
+        except BadInput:                   # no kernel for one of them: each says so by itself
+            some = [fits and _alone(found, fits) for fits in some]
+        for done, fits in enumerate(some, start + 1):
+            yield done, None if fits is None else timed(fits, requests, int(batches[-1]))
+
+
+def _alone(found: Findings, fits: Fitted) -> Fitted | None:
+    """The shape with its table, or None with the reason counted."""
+    try:
+        tables_together([fits.tabulated])
+    except BadInput as error:
+        found.turn_down(fits.shape.family, "rule", 1, str(error), float("inf"))
+        return None
+    return fits
+
+
+def _fitted(found: Findings, space: Space, shape: Shape | Invalid, requests: Requests,
+            batches: int) -> Fitted | None:
+    """The shape where it fits, or None with the reason counted."""
     if isinstance(shape, Invalid):
         found.turn_down(shape.family, "rule", 1, shape.reason, float("inf"))
         return None
     try:
-        one = rated(space.architecture, shape, requests, space.chunks, most)
-    except BadInput as error:              # no such link, or no kernel for such a chip
+        one = fitted(space.architecture, shape, requests, space.chunks)
+    except BadInput as error:              # no such link, or no such rate
         found.turn_down(shape.family, "rule", 1, str(error), float("inf"))
         return None
-    if isinstance(one, Rated):
+    if isinstance(one, Fitted):
         return one
     whole = shape.offer.chip.memory_bytes
     found.turn_down(shape.family, "memory", batches * len(space.chunks),

@@ -26,7 +26,8 @@ from ridgeline.timing.engine import EngineCosts
 from ridgeline.timing.roofline import StepBounds, bound_name, step_bounds
 from ridgeline.work.step import Step, decode_step, prefill_step
 
-__all__ = ["Margins", "Rated", "Requests", "Times", "correction_lines", "rated", "replica_of"]
+__all__ = ["Fitted", "Margins", "Rated", "Requests", "Times", "correction_lines", "fitted", "rated",
+           "replica_of", "timed"]
 
 
 # Value at a batch of 8, and slope a factor of 8.
@@ -257,16 +258,42 @@ def correction_lines(case: ServingCase, costs: EngineCosts) -> tuple[Line, Line]
     return (free[0][0], free[0][1] - free[0][0]), (free[1][0], free[1][1] - free[1][0])
 
 
-def rated(architecture: Architecture, shape: Shape, requests: Requests,
-          budgets: tuple[int | None, ...] = (None,), most: int = 1024) -> Rated | float:
-    """Time a shape; or the bytes that are missing on each device when it does not fit.
+@dataclass(frozen=True)
+class Fitted:
+    """A shape that fits, before its steps are timed.
+
+    Attributes:
+        shape: the replica.
+        replica: ready for timing, at the engine's own token budget where that fits.
+        widest: the same at the widest budget.
+        budgets, rooms, ttft_floor: as in `Rated`.
+    """
+
+    shape: Shape
+    replica: Deployed
+    widest: Deployed
+    budgets: dict[int | None, int]
+    rooms: tuple[float, ...]
+    ttft_floor: float
+
+    @property
+    def tabulated(self) -> Deployed:
+        """What has to be tabulated: drafts are put on top of plain steps."""
+        return self.widest.plain if isinstance(self.widest, DraftedDeployed) else self.widest
+
+
+def fitted(architecture: Architecture, shape: Shape, requests: Requests,
+           budgets: tuple[int | None, ...] = (None,)) -> Fitted | float:
+    """The shape's memory; or the bytes that are missing on each device when it does not fit.
 
     Args:
         architecture: the model.
         shape: the replica.
         requests: the workload.
         budgets: token budgets of a device's step to try; None: the engine's own.
-        most: largest batch that will be asked for.
+
+    Raises:
+        BadInput: the chips lack a link or a matrix rate that it needs.
     """
     base = replica_of(architecture, shape, requests)
     held = _unlike(holdings(architecture, shape.deployment))
@@ -282,19 +309,44 @@ def rated(architecture: Architecture, shape: Shape, requests: Requests,
     reach = max(tokens, key=lambda b: tokens[b])
     widest = base if reach is None else replica_of(architecture, shape, requests, reach)
     replica = base if None in fitting else widest
+    past = max(0.0, requests.mean_prompt - requests.new)
+    return Fitted(shape, replica, widest, tokens, rooms,
+                  float(_bounds(replica, prefill_step(tokens=requests.new, past=past)).lower))
+
+
+def timed(fits: Fitted, requests: Requests, most: int = 1024) -> Rated:
+    """The shape with its times; `serving.deployed.tables_together` makes many tables at once.
+
+    Args:
+        fits: a shape that fits.
+        requests: the workload.
+        most: largest batch that will be asked for.
+    """
+    replica, widest = fits.replica, fits.widest
     prompts, shares = requests.prompt.points()
     new = [max(1.0, p * (1 - requests.prefix_hit)) for p in prompts]
     curves = curves_of(widest.table, context=requests.replayed_context, prompts=np.array(new),
-                       weights=np.array(shares), most_tokens=max(tokens.values()) + most,
+                       weights=np.array(shares), most_tokens=max(fits.budgets.values()) + most,
                        most_sequences=most)
     case = case_of(Pools(replica, replica), protocol="", concurrency=8.0, prompt=_nominal(requests),
                    output=_nominal_output(requests))
     tpot_line, ttft_line = correction_lines(case, replica.costs)
-    past = max(0.0, requests.mean_prompt - requests.new)
     return Rated(
-        shape, requests, replica, tokens, rooms, curves, _floors(replica, requests, most),
-        float(_bounds(replica, prefill_step(tokens=requests.new, past=past)).lower),
-        ttft_line, tpot_line, _cached_seconds(widest, requests), case)
+        fits.shape, requests, replica, fits.budgets, fits.rooms, curves,
+        _floors(replica, requests, most), fits.ttft_floor, ttft_line, tpot_line,
+        _cached_seconds(widest, requests), case)
+
+
+def rated(architecture: Architecture, shape: Shape, requests: Requests,
+          budgets: tuple[int | None, ...] = (None,), most: int = 1024) -> Rated | float:
+    """Fit and time a shape; or the bytes that are missing on each device when it does not fit.
+
+    Args:
+        architecture, shape, requests, budgets: as in `fitted`.
+        most: as in `timed`.
+    """
+    fits = fitted(architecture, shape, requests, budgets)
+    return timed(fits, requests, most) if isinstance(fits, Fitted) else fits
 
 
 def _unlike(held: Holdings) -> Holdings:

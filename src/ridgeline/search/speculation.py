@@ -56,12 +56,16 @@ class DraftedDeployed(Deployed):
     draft: Draft = dataclasses.field(default_factory=lambda: Draft(0, 1.0))
 
     @functools.cached_property
+    def plain(self) -> Deployed:
+        """The same replica without drafts."""
+        return Deployed(self.architecture, self.deployment, self.cluster, self.formats,
+                        self.max_context)
+
+    @functools.cached_property
     def table(self) -> StepTable:
         """Step times in which a decoding step stands for one token of each sequence."""
-        plain = Deployed(self.architecture, self.deployment, self.cluster, self.formats,
-                         self.max_context).table
         cost = self.draft.cost
-        return drafted_table(plain, self.draft,
+        return drafted_table(self.plain.table, self.draft,
                              1.0 / self.architecture.n_layers if cost is None else cost)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ridgeline.deployment import Deployment
@@ -14,12 +15,12 @@ from ridgeline.model.architecture import Architecture
 from ridgeline.numeric import maximum, where
 from ridgeline.serving.closed_loop import Policy
 from ridgeline.timing.engine import PROMPTS_FIRST, RESERVED, EngineCosts, engine_costs
-from ridgeline.timing.step_table import StepTable, Timer, tabulate, with_unit_costs
-from ridgeline.timing.step_time import StepTimer
+from ridgeline.timing.step_table import StepTable, TableWork, Timer, table_work, with_unit_costs
+from ridgeline.timing.step_time import StepTimer, seconds_together
 from ridgeline.work.op import Op
 from ridgeline.work.step import Step, step_ops
 
-__all__ = ["Deployed"]
+__all__ = ["Deployed", "tables_together"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,12 @@ class Deployed:
                       prompts="first" if self.deployment.engine in PROMPTS_FIRST else "mixed")
 
     def tabulated(self, timer: Timer, fixed: float = 0.0) -> StepTable:
-        """Step times of any timer on this replica's grids.
+        """Step times of any timer on this replica's grids."""
+        work = self.table_work(fixed)
+        return work.table([timer(part.ops) for part in work.parts])
+
+    def table_work(self, fixed: float = 0.0) -> TableWork:
+        """This replica's grids with the ops to be timed on them.
 
         A pipeline of pp stages works on pp micro-batches at once, each with 1/pp of the step's
         tokens; a sequence gets one token in the time of the whole pipe.
@@ -80,16 +86,33 @@ class Deployed:
             return self.ops(step if stages == 1 else _micro_batch(step, stages))
 
         policy = self.policy
-        return tabulate(ops, timer, max_tokens=float(policy.token_budget),
-                        max_sequences=float(min(policy.max_num_seqs, 4096)),
-                        max_context=float(self.max_context), fixed=fixed)
+        return table_work(ops, max_tokens=float(policy.token_budget),
+                          max_sequences=float(min(policy.max_num_seqs, 4096)),
+                          max_context=float(self.max_context), fixed=fixed)
 
     @functools.cached_property
     def table(self) -> StepTable:
         """Step times with the engine's costs."""
-        costs = self.costs
-        plain = self.tabulated(self.timer, costs.fixed(self.architecture.n_layers))
-        return with_unit_costs(plain, sequence=costs.sequence, token=costs.token)
+        return tables_together([self])[0]
+
+
+def tables_together(replicas: Sequence[Deployed]) -> list[StepTable]:
+    """The table of each replica, all their kernels timed together.
+
+    Args:
+        replicas: plain ones (drafts go on top of their tables); each keeps its table.
+    """
+    works = [one.table_work(one.costs.fixed(one.architecture.n_layers)) for one in replicas]
+    seconds = seconds_together([(one.timer, part.ops)
+                                for one, work in zip(replicas, works, strict=True)
+                                for part in work.parts])
+    for at, (one, work) in enumerate(zip(replicas, works, strict=True)):
+        count = len(work.parts)
+        plain = work.table(seconds[at * count:(at + 1) * count])
+        # Where functools.cached_property looks first.
+        vars(one)["table"] = with_unit_costs(plain, sequence=one.costs.sequence,
+                                             token=one.costs.token)
+    return [one.table for one in replicas]
 
 
 def _micro_batch(step: Step, stages: int) -> Step:

@@ -22,7 +22,8 @@ import numpy as np
 from ridgeline.work.op import Op
 from ridgeline.work.step import Step
 
-__all__ = ["ComponentTable", "Grid", "StepTable", "Timer", "tabulate", "with_unit_costs"]
+__all__ = ["ComponentTable", "Grid", "StepTable", "TableWork", "Timer", "table_work", "tabulate",
+           "with_unit_costs"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 # Seconds of a list of ops, broadcast over their array fields.
@@ -166,38 +167,76 @@ def _positions(most: float, dense_to: int = 64, per_octave: int = 6) -> Array:
     return np.unique(np.concatenate([np.arange(1, dense_to + 1), coarse])).astype(float)
 
 
-def tabulate(ops_of: Callable[[Step], Sequence[Op]], timer: Timer, *, max_tokens: float,
-             max_sequences: float, max_context: float, fixed: float = 0.0) -> StepTable:
-    """Evaluate the four parts of a deployment's step on grids.
+@dataclass(frozen=True)
+class Part:
+    """One part of a table before it is timed: where it is asked, and the ops behind it."""
+
+    x: Array
+    y: Array
+    ops: tuple[Op, ...]
+
+    def grid(self, seconds: Any) -> Grid:
+        """The part with its seconds, which broadcast to the grid."""
+        shape = (len(self.x), len(self.y))
+        return Grid(self.x, self.y, np.broadcast_to(np.asarray(seconds, float), shape).copy())
+
+
+@dataclass(frozen=True)
+class TableWork:
+    """A table before it is timed, in the order of its fields.
+
+    Attributes:
+        parts: tokens, prefill, decode, logits.
+        fixed: seconds paid by every step.
+    """
+
+    parts: tuple[Part, ...]
+    fixed: float = 0.0
+
+    def table(self, seconds: Sequence[Any]) -> StepTable:
+        """The table, with the seconds of each part's ops."""
+        tokens, prefill, decode, logits = (
+            part.grid(of_part) for part, of_part in zip(self.parts, seconds, strict=True))
+        return StepTable(tokens, prefill, decode, logits, self.fixed)
+
+
+def table_work(ops_of: Callable[[Step], Sequence[Op]], *, max_tokens: float,
+               max_sequences: float, max_context: float, fixed: float = 0.0) -> TableWork:
+    """The four parts of a deployment's step on grids, with the ops to be timed for each.
 
     Args:
         ops_of: ops of a step (fields may be arrays).
-        timer: seconds of ops.
         max_tokens, max_sequences, max_context: how far the grids reach.
         fixed: seconds paid by every step.
     """
     tokens = _positions(max(max_tokens, max_sequences))
     rows = _positions(max_sequences, 16, 4)
     lengths = np.unique(np.round(np.geomspace(1, max(max_context, 2.0), 24)))
-    chunk = _positions(max_tokens, 4, 3)[:, None]
-    past = np.concatenate([[0.0], np.geomspace(64, max(max_context, 128.0), 8)])[None, :]
-
-    def part(follows: str, step: Step, shape: tuple[int, ...]) -> Array:
-        chosen = [op for op in ops_of(step) if op.follows == follows]
-        return np.broadcast_to(np.asarray(timer(chosen), float), shape).copy()
-
+    chunk = _positions(max_tokens, 4, 3)
+    past = np.concatenate([[0.0], np.geomspace(64, max(max_context, 128.0), 8)])
     one = np.zeros(1)
-    decode = Step(decode_sequences=rows[:, None], decode_context=lengths[None, :])
-    prompt = Step(prefill_tokens=chunk, prefill_sequences=1.0, prefill_past=past,
-                  finished_prompts=0.0)
+
+    def part(follows: str, step: Step, x: Array, y: Array = one) -> Part:
+        return Part(x, y, tuple(op for op in ops_of(step) if op.follows == follows))
+
     # `tokens` ops count all tokens alike; a decode-only step of m sequences has m of them.
-    linear = Step(decode_sequences=tokens[:, None])
-    n_prompt = (len(chunk), past.shape[1])
-    return StepTable(
-        tokens=Grid(tokens, one, part("tokens", linear, (len(tokens), 1))),
-        prefill=Grid(chunk[:, 0], past[0], part("prefill", prompt, n_prompt)),
-        decode=Grid(rows, lengths, part("decode", decode, (len(rows), len(lengths)))),
-        logits=Grid(rows, one, part("logits", Step(decode_sequences=rows[:, None]),
-                                    (len(rows), 1))),
-        fixed=fixed,
-    )
+    return TableWork((
+        part("tokens", Step(decode_sequences=tokens[:, None]), tokens),
+        part("prefill", Step(prefill_tokens=chunk[:, None], prefill_sequences=1.0,
+                             prefill_past=past[None, :], finished_prompts=0.0), chunk, past),
+        part("decode", Step(decode_sequences=rows[:, None], decode_context=lengths[None, :]),
+             rows, lengths),
+        part("logits", Step(decode_sequences=rows[:, None]), rows)), fixed)
+
+
+def tabulate(ops_of: Callable[[Step], Sequence[Op]], timer: Timer, *, max_tokens: float,
+             max_sequences: float, max_context: float, fixed: float = 0.0) -> StepTable:
+    """Evaluate the four parts of a deployment's step on grids.
+
+    Args:
+        timer: seconds of ops.
+        ops_of, max_tokens, max_sequences, max_context, fixed: as in `table_work`.
+    """
+    work = table_work(ops_of, max_tokens=max_tokens, max_sequences=max_sequences,
+                      max_context=max_context, fixed=fixed)
+    return work.table([timer(part.ops) for part in work.parts])

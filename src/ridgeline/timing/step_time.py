@@ -7,21 +7,35 @@ with zero size take no time (a decode-only step has prefill ops of zero tokens).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ridgeline.deployment import Deployment
-from ridgeline.machine import Chip, Cluster
+from ridgeline.machine import Cluster
 from ridgeline.timing.engine import EngineCosts
+from ridgeline.timing.kernel_calls import Call, call_of, kernel_format, timed_together
 from ridgeline.timing.roofline import op_bounds
 from ridgeline.work.op import Op
 
-__all__ = ["StepTimer", "kernel_format"]
+__all__ = ["Group", "StepTimer", "kernel_format", "seconds_together"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Ops that one kernel call can time.
+
+    Attributes:
+        op: the op; or several, along a new first axis of its fields.
+        count: how many.
+    """
+
+    op: Op
+    count: int
 
 
 @dataclass(frozen=True)
@@ -37,10 +51,18 @@ class StepTimer:
 
     def __call__(self, ops: Sequence[Op]) -> Array:
         """Seconds of all ops, one after another; ops of one kind are timed in one call."""
+        return self.total([(group, self.op_seconds(group.op)) for group in self.groups(ops)])
+
+    def groups(self, ops: Sequence[Op]) -> list[Group]:
+        """The ops with those that one kernel call can time stacked."""
+        return [Group(_stacked(alike), len(alike)) if len(alike) > 1 else Group(alike[0], 1)
+                for alike in _alike(ops)]
+
+    def total(self, timed: Iterable[tuple[Group, Array]]) -> Array:
+        """Seconds of all groups, one after another."""
         total: Any = 0.0
-        for group in _alike(ops):
-            seconds = self.op_seconds(_stacked(group) if len(group) > 1 else group[0])
-            total = total + (seconds.sum(axis=0) if len(group) > 1 else seconds)
+        for group, seconds in timed:
+            total = total + (seconds.sum(axis=0) if group.count > 1 else seconds)
         return np.asarray(total, float)
 
     def each(self, ops: Sequence[Op]) -> list[float]:
@@ -57,19 +79,44 @@ class StepTimer:
 
     def op_seconds(self, op: Op) -> Array:
         """Seconds of all repeats of one op."""
-        bounds = op_bounds(op, self.cluster)
-        floor = np.asarray(bounds.lower, float)
+        kernel, factor = self.kernel(op)
+        return self.held(op, kernel.seconds() if isinstance(kernel, Call) else kernel, factor)
+
+    def held(self, op: Op, one: Any, factor: float) -> Array:
+        """Seconds of all repeats, never below the roofline, from those of one kernel."""
+        floor = np.asarray(op_bounds(op, self.cluster).lower, float)
         size = np.asarray(op.message_bytes if op.kind == "collective"
                           else op.flop + op.memory_bytes, float)
         active = (size > 0) & (np.asarray(_rows(op), float) > 0)
-        kernel = op.repeats * np.asarray(_KERNELS[op.kind](self, _positive(op)), float)
-        kernel = kernel * self.costs.factor(op.kind)
+        kernel = op.repeats * np.asarray(one, float) * factor
         return np.where(active, np.maximum(kernel, floor), 0.0)
+
+    def kernel(self, op: Op) -> tuple[Call | Array, float]:
+        """One repeat: the call of the tables that answers it, and the engine's factor on that."""
+        op = _positive(op)
+        return call_of(op, self.cluster, self.backend), self.costs.factor(op.kind)
 
     @property
     def backend(self) -> str:
         """The engine whose measured kernels stand for this deployment's."""
         return self.deployment.engine
+
+
+def seconds_together(work: Sequence[tuple[StepTimer, Sequence[Op]]]) -> list[Array]:
+    """What each timer says of its ops, with the kernels of all of them timed together.
+
+    Args:
+        work: timers, each with the ops it is to time.
+    """
+    groups = [timer.groups(ops) for timer, ops in work]
+    asked = [(timer, group.op, *timer.kernel(group.op))
+             for (timer, _), of_timer in zip(work, groups, strict=True) for group in of_timer]
+    answers = iter(timed_together([kernel for _, _, kernel, _ in asked
+                                   if isinstance(kernel, Call)]))
+    seconds = iter([timer.held(op, next(answers) if isinstance(kernel, Call) else kernel, factor)
+                    for timer, op, kernel, factor in asked])
+    return [timer.total([(group, next(seconds)) for group in of_timer])
+            for (timer, _), of_timer in zip(work, groups, strict=True)]
 
 
 _SIZES = ("repeats", "flop", "weight_bytes", "activation_bytes", "state_bytes", "message_bytes")
@@ -114,27 +161,6 @@ def _rows_of(values: Sequence[Any], shape: tuple[int, ...]) -> Any:
     return rows
 
 
-def kernel_format(name: str, chip: Chip) -> str:
-    """The measured kernel format that runs a stored format on a chip.
-
-    Weights that the chip cannot multiply as stored are widened on the way (weight-only kernels),
-    and so are GGUF and other block formats.
-    """
-    from ridgeline.formats import compute_format, get_format
-
-    found = get_format(name)
-    compute = compute_format(found, chip)
-    if found.bits >= 15:
-        return "bf16" if found.compute != "fp16" else "fp16"
-    if compute == "fp4":
-        return "nvfp4"
-    if compute == "fp8":
-        return "fp8_block" if found.name == "fp8_block" else "fp8"
-    if compute == "int8":
-        return "sq"
-    return "int8_wo" if found.bits > 6 else "int4_wo"
-
-
 def _rows(op: Op) -> Any:
     """What must be above zero for the op to run at all."""
     for name in ("rows", "m", "batch", "tokens", "group"):
@@ -149,133 +175,3 @@ def _positive(op: Op) -> Op:
     shape = {name: value if name in kept else np.where(np.asarray(value, float) > 0, value, 1.0)
              for name, value in op.shape.items()}
     return dataclasses.replace(op, shape=shape)
-
-
-def _matmul(timer: StepTimer, op: Op) -> Any:
-    from ridgeline.timing.kernels.gemm import gemm_time
-    from ridgeline.timing.kernels.mla import mla_bmm_time
-
-    s, chip = op.shape, timer.cluster.chip
-    if "heads" in s:
-        return mla_bmm_time(chip, tokens=s["m"], heads=s["heads"], k=s["k"], n=s["n"],
-                            backend=timer.backend).seconds
-    return gemm_time(chip, m=s["m"], n=s["n"], k=s["k"], backend=timer.backend,
-                     format=kernel_format(op.labels["format"], chip)).seconds
-
-
-def _experts(timer: StepTimer, op: Op) -> Any:
-    from ridgeline.timing.kernels.moe import moe_time
-
-    s, chip = op.shape, timer.cluster.chip
-    name = op.labels["format"]
-    stored = "mxfp4" if name == "mxfp4" else kernel_format(name, chip)
-    backend, kernel = expert_kernel(timer.backend, stored, chip)
-    return moe_time(chip, tokens=s["tokens"], hidden=s["hidden"], inter=s["inter"],
-                    top_k=s["top_k"], experts=s["experts"], tp=s["tp"], ep=s["ep"],
-                    gated=op.labels["gated"] == "1", backend=backend, format=stored,
-                    kernel=kernel).seconds
-
-
-def expert_kernel(backend: str, stored: str, chip: Chip) -> tuple[str, str]:
-    """The measured grouped kernel that stands for the one an engine runs.
-
-    Servers on Blackwell choose the TensorRT-LLM grouped kernels where they have them. The vLLM
-    table of 4-bit integer experts is twice as slow as the same (Marlin) kernel in SGLang and as
-    whole vLLM servers, so SGLang's stands for it.
-    """
-    if stored == "int4_wo" and backend == "vllm":
-        return "sglang", "marlin"
-    if chip.architecture.startswith("Blackwell") and backend in ("vllm", "sglang"):
-        return backend, "trtllm"
-    return backend, "marlin" if stored == "mxfp4" and backend == "vllm" else ""
-
-
-def _attention(timer: StepTimer, op: Op) -> Any:
-    form, phase = op.labels["form"], op.labels["phase"]
-    if form == "index":
-        return _bandwidth(timer, op)
-    timing = _latent if form == "latent_attention" else _softmax
-    return timing(timer, op, phase)
-
-
-def _softmax(timer: StepTimer, op: Op, phase: str) -> Any:
-    from ridgeline.timing.kernels.attention import (
-        decode_attention_time,
-        prefill_attention_time,
-    )
-
-    s, chip, kv = op.shape, timer.cluster.chip, op.labels["kv_format"]
-    window = np.where(np.asarray(s["window"]) > 1e15, 0.0, s["window"])
-    if phase == "prefill":
-        return prefill_attention_time(
-            chip, batch=s["batch"], new_tokens=s["new_tokens"], past_tokens=s["past_tokens"],
-            q_heads=s["q_heads"], kv_heads=s["kv_heads"], head_dim=s["head_dim"],
-            v_head_dim=s["v_head_dim"], window=window, kv_format=kv,
-            backend=timer.backend).seconds
-    return decode_attention_time(
-        chip, batch=s["batch"], kv_len=s["kv_len"], q_heads=s["q_heads"],
-        kv_heads=s["kv_heads"], head_dim=s["head_dim"], v_head_dim=s["v_head_dim"],
-        window=window, kv_format=kv, backend=timer.backend).seconds
-
-
-# Rotary width of every latent-attention model so far; only its sum with the rest sets the time.
-_ROPE = 64.0
-
-
-def _latent(timer: StepTimer, op: Op, phase: str) -> Any:
-    from ridgeline.timing.kernels.mla import mla_time
-
-    s, chip = op.shape, timer.cluster.chip
-    window = np.where(np.asarray(s["window"]) > 1e15, 0.0, s["window"])
-    if phase == "prefill":
-        return mla_time(chip, phase="prefill", batch=s["batch"], q_heads=s["q_heads"],
-                        new_tokens=s["new_tokens"], past_tokens=s["past_tokens"], window=window,
-                        qk_nope_head_dim=s["head_dim"] - _ROPE, qk_rope_head_dim=_ROPE,
-                        v_head_dim=s["v_head_dim"], kv_format=op.labels["kv_format"],
-                        backend=timer.backend).seconds
-    # Absorbed decode: scores over the latent and the rotary key, values are the latent.
-    return mla_time(chip, phase="decode", batch=s["batch"], q_heads=s["q_heads"],
-                    kv_len=s["kv_len"], window=window, kv_lora_rank=s["v_head_dim"],
-                    qk_rope_head_dim=s["head_dim"] - s["v_head_dim"],
-                    kv_format=op.labels["kv_format"], backend=timer.backend).seconds
-
-
-def _scan(timer: StepTimer, op: Op) -> Any:
-    from ridgeline.timing.kernels.linear_attention import RULES, linear_attention_time
-
-    s, rule = op.shape, op.labels["rule"]
-    if rule not in RULES:
-        return _bandwidth(timer, op)
-    return linear_attention_time(
-        timer.cluster.chip, phase=op.labels["phase"], batch=s["batch"], new_tokens=s["seq_len"],
-        k_heads=s["k_heads"], k_dim=s["k_dim"], v_heads=s["v_heads"], v_dim=s["v_dim"],
-        rule=rule, backend=timer.backend).seconds
-
-
-def _bandwidth(timer: StepTimer, op: Op) -> Any:
-    """Ops without a table of their own: memory-bound kernels of the measured elementwise kind."""
-    from ridgeline.timing.kernels.elementwise import elementwise_time
-
-    bounds = op_bounds(op, timer.cluster)
-    moved = elementwise_time(timer.cluster.chip, bytes=op.memory_bytes).seconds
-    return np.maximum(moved, np.asarray(bounds.compute, float) / np.maximum(op.repeats, 1e-30))
-
-
-def _collective(timer: StepTimer, op: Op) -> Any:
-    from ridgeline.timing.kernels.collective import collective_time
-
-    cluster, spans = timer.cluster, int(np.max(op.shape["spans"]))
-    group = int(np.max(op.shape["group"]))
-    link = cluster.link(min(spans, cluster.domain_size))
-    nodes = max(1, -(-spans // cluster.domain_size)) if group > 1 else 1
-    backend = timer.backend if timer.backend in ("vllm", "sglang", "trtllm") else "nccl"
-    return collective_time(cluster.chip, op=op.labels["collective"], bytes=op.message_bytes,
-                           group=group, link=link, nodes=min(nodes, group),
-                           cross_domain_link=cluster.scale_out if nodes > 1 else None,
-                           backend=backend).seconds
-
-
-_KERNELS: dict[str, Callable[[StepTimer, Op], Any]] = {
-    "matmul": _matmul, "grouped_matmul": _experts, "attention": _attention, "scan": _scan,
-    "elementwise": _bandwidth, "gather": _bandwidth, "collective": _collective,
-}

@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from ridgeline.measure.fit.fitting import Training, conformal, train_residual
-from ridgeline.timing.kernels.residual import Residual, Spread
+from ridgeline.timing.kernels.residual import Residual, Spread, asked_apart
 
 
 def _net(bound: float = 0.5) -> Residual:
@@ -41,6 +41,17 @@ def test_a_million_rows_take_less_than_a_second():
     start = time.process_time()
     net(x)
     assert time.process_time() - start < 1.0
+
+
+def test_pieces_asked_together_are_what_they_are_alone_to_the_bit():
+    net, rng = _net(), np.random.default_rng(6)
+    lengths = [1, 7, 0, 300, 2, 1023, 65, 5000]
+    x = rng.standard_normal((sum(lengths), 3))
+    starts = np.cumsum([0, *lengths[:-1]])
+    alone = [net(x[a:a + n]) for a, n in zip(starts, lengths, strict=True)]
+    with asked_apart(lengths):
+        np.testing.assert_array_equal(net(x), np.concatenate(alone))
+    np.testing.assert_allclose(net(x), np.concatenate(alone), rtol=0, atol=1e-6)
 
 
 def test_training_is_deterministic():

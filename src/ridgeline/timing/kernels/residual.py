@@ -15,7 +15,10 @@ Sources: own derivation; the width of the intervals follows split conformal pred
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +28,11 @@ from numpy.typing import NDArray
 from ridgeline.timing.kernels.result import LEVELS
 
 Array = NDArray[np.floating[Any]]
-_CHUNK = 16384
+# Multiplications of a product that OpenBLAS still does on one thread, and rows of a product with
+# one column.
+_ONE_THREAD = 2**18
+_ROUND = 256
+_PIECES: ContextVar[tuple[int, ...] | None] = ContextVar("pieces", default=None)
 
 
 @dataclass(frozen=True)
@@ -47,14 +54,28 @@ class Residual:
     bound: float
 
     def __call__(self, features: Array) -> Array:
-        """Log corrections, shape (N,), of features of shape (N, F)."""
-        out = np.empty(len(features), dtype=np.float32)
-        for start in range(0, len(features), _CHUNK):
-            piece = slice(start, start + _CHUNK)
-            out[piece] = self._piece(features[piece])
-        return out
+        """Log corrections, shape (N,), of features of shape (N, F); see also `asked_apart`."""
+        hidden = np.empty((len(features), self.layers[-1][0].shape[0]), dtype=np.float32)
+        for piece in _cut(len(features), self._rows):
+            hidden[piece] = self._hidden(features[piece])
+        weights, biases = self.layers[-1]
+        raw, begin = np.empty(len(features), dtype=np.float32), 0
+        for length in _PIECES.get() or (len(features),):
+            for piece in _cut(length, _ROUND, begin):
+                raw[piece] = (hidden[piece] @ weights)[:, 0]
+            begin += length
+        raw += biases[0]
+        bounded: Array = self.bound * np.tanh(raw / self.bound)
+        return bounded
 
-    def _piece(self, features: Array) -> Array:
+    @property
+    def _rows(self) -> int:
+        """Rows of a product small enough that no linear algebra library starts threads for it,
+        which would cost more than it saves."""
+        widest = max(weights.size for weights, _ in self.layers)
+        return max(_ROUND, _ONE_THREAD // widest // _ROUND * _ROUND)
+
+    def _hidden(self, features: Array) -> Array:
         hidden: Array = np.clip(features, self.low, self.high).astype(np.float32)
         hidden -= self.centre
         hidden /= self.scale
@@ -62,10 +83,7 @@ class Residual:
             hidden = hidden @ weights
             hidden += biases
             np.tanh(hidden, out=hidden)
-        weights, biases = self.layers[-1]
-        raw = (hidden @ weights)[:, 0] + biases[0]
-        bounded: Array = self.bound * np.tanh(raw / self.bound)
-        return bounded
+        return hidden
 
     def to_json(self) -> dict[str, Any]:
         """A compact JSON form: half-precision weights, base64."""
@@ -85,6 +103,28 @@ class Residual:
             layers.append((weights, flat[at + rows * cols:at + rows * cols + cols]))
             at += rows * cols + cols
         return cls(box[0], box[1], box[2], box[3], tuple(layers), float(form["bound"]))
+
+
+@contextlib.contextmanager
+def asked_apart(pieces: Sequence[int]) -> Iterator[None]:
+    """Inside, corrections of features come out to the bit as if each piece were asked alone.
+
+    A product with one column sums in another order for the last rows of an array, so cases that
+    are asked together would differ from the same ones asked alone in the last bits.
+
+    Args:
+        pieces: their lengths, summing to the rows of all features asked for inside.
+    """
+    token = _PIECES.set(tuple(pieces))
+    try:
+        yield
+    finally:
+        _PIECES.reset(token)
+
+
+def _cut(length: int, most: int, begin: int = 0) -> list[slice]:
+    """Slices of at most that many rows, one after another."""
+    return [slice(begin + at, begin + min(at + most, length)) for at in range(0, length, most)]
 
 
 def _pack(values: Array, kind: type[np.floating[Any]]) -> str:

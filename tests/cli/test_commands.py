@@ -150,3 +150,17 @@ def test_fuzzed_flags_never_give_a_traceback(pairs, command):
     result = run(command, "Llama-3.1-8B", "--on", "2xH100-SXM", "--ideal", *extra)
     if result.exception is not None:
         assert isinstance(result.exception, (RidgelineError, SystemExit)), repr(result.exception)
+
+
+@pytest.mark.parametrize(("shell", "status", "said"), [
+    ("estimate Llama-3.1-8B --on H100 >&-", 0, ""),
+    ("estimate Llama-3.1-8B --on H100 > /dev/full", 2,
+     "ridgeline: cannot go on: No space left on device"),
+    ("--help > /dev/full", 2, "ridgeline: cannot go on: No space left on device"),
+    ("fit Llama-3.1-8B 8xH100", 2, "ridgeline: do not know what to do with '8xH100'; a machine "
+                                   "goes behind --on (see ridgeline fit --help)"),
+])
+def test_outputs_that_cannot_be_written_and_strays_are_one_line(shell, status, said):
+    done = subprocess.run(f"{sys.executable} -m ridgeline {shell}", shell=True, text=True,
+                          capture_output=True)
+    assert (done.returncode, done.stderr.strip()) == (status, said)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import os
+import re
 import sys
 
 import click
@@ -92,7 +94,7 @@ class LazyGroup(click.Group):
         """Name the nearest command when there is none of that name."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             close = nearest(args[0], COMMANDS)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = f"; did you mean {close[0]!r}?" if close else "."
             ctx.fail(f"no command {args[0]!r}{hint} Commands: {', '.join(COMMANDS)}")
         return super().resolve_command(ctx, args)
 
@@ -119,8 +121,12 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; errors are one line on standard error and an exit code."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:      # closed by the shell: `>&-`
+            setattr(sys, name, io.StringIO())
     try:
         code = cli.main(prog_name="ridgeline", standalone_mode=False)
+        sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
@@ -132,17 +138,38 @@ def main() -> None:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         where = f" (see {context.command_path} --help)" if context else ""
-        _fail(error.format_message().rstrip(".") + where, 2)
+        _fail(_usage(error.format_message().rstrip("."), context) + where, 2)
     except RidgelineError as error:
         _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _fail("interrupted; nothing half-written was left", 130)
     except BrokenPipeError:
         # The reader of our output went away (`| head`): leave quietly.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(141)
+    except OSError as error:
+        # A full disk, a closed output, a folder that went away.
+        _drop_output()
+        _fail(f"cannot go on: {error.strerror or error}"
+              + (f": {error.filename}" if error.filename else ""), 2)
+
+
+def _usage(message: str, context: click.Context | None) -> str:
+    """What click says of a wrong command line, in the words of the other errors."""
+    if extra := re.match(r"Got unexpected extra arguments? \((.*)\)$", message):
+        message = f"do not know what to do with {extra[1]!r}"
+        if context and any("--on" in option.opts for option in context.command.params):
+            message += "; a machine goes behind --on"
+    return message[:1].lower() + message[1:]
+
+
+def _drop_output() -> None:
+    """Send what is still to be printed nowhere, so that leaving does not fail again."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> None:
-    print("ridgeline: " + " ".join(message.split()), file=sys.stderr)
+    with contextlib.suppress(OSError, AttributeError):
+        print("ridgeline: " + " ".join(message.split()), file=sys.stderr, flush=True)
     sys.exit(code)

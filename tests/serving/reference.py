@@ -3,8 +3,10 @@
 Every request knows its own blocks; every step walks over every running request, in order.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil, inf
+
+from ridgeline.serving.rules import Ranks
 
 
 @dataclass
@@ -247,6 +249,14 @@ class Reference:
         return job
 
     def step(self):
+        decoding, prompts = self.compose()
+        if not prompts and not decoding:
+            return False
+        self.end_step(decoding, prompts, self.delayed(self.seconds_of(decoding, prompts)))
+        return True
+
+    def compose(self):
+        """Who decodes and which pieces of prompts are read in the next step."""
         mixed = self.rules.prompts == "mixed"
         budget, evicted = self.rules.token_budget, False
         decoding, prompts = [], []
@@ -269,11 +279,7 @@ class Reference:
             budget = self.schedule_waiting(prompts, budget)
         if not prompts and not mixed:
             decoding, _ = self.schedule_decoding()
-        if not prompts and not decoding:
-            return False
-        self.late = self.late_blocks = 0
-        self.finish_step(decoding, prompts, mixed)
-        return True
+        return decoding, prompts
 
     def schedule_decoding(self):
         scheduled, evicted = [], False
@@ -313,7 +319,8 @@ class Reference:
             unfinished = hit + new < job.known
         return budget
 
-    def finish_step(self, decoding, prompts, mixed):
+    def seconds_of(self, decoding, prompts):
+        """Time of the step, but for swaps and loads."""
         done_prompts = [job for job, new, past in prompts if past + new == job.known]
         rows = len(decoding) + (self.padding if decoding else 0)
         batch, drafts = rows, self.rules.drafts
@@ -331,11 +338,21 @@ class Reference:
                 seconds += drafts * self.rules.speculation.draft_cost * plain
         if rows + len(done_prompts):
             seconds += table.logits(rows + len(done_prompts))
-        assert decoding or prompts
-        if prompts:
-            seconds *= self.rules.prompt_factor
-        self.now += max(seconds, self.load) + self.delay
+        return seconds * (self.rules.prompt_factor if prompts else 1.0)
+
+    def delayed(self, seconds):
+        """Loads go beside a step, swaps before it."""
+        seconds = max(seconds, self.load) + self.delay
         self.load = self.delay = 0.0
+        return seconds
+
+    def end_step(self, decoding, prompts, seconds):
+        """Everybody's tokens of the step."""
+        drafts = self.rules.drafts
+        done_prompts = [job for job, new, past in prompts if past + new == job.known]
+        self.late = self.late_blocks = 0
+        self.now += seconds
+        new_tokens = sum(new for _, new, _ in prompts)
         self.steps += 1
         self.prompt_tokens += new_tokens
         for job, new, past in prompts:
@@ -387,3 +404,125 @@ class Reference:
             arriving = self.later.pop(0)
             arriving.arrival = self.now
             self.known.append(arriving)
+
+
+class RankedReference:
+    """Attention copies, each a scheduler of its own, that step together."""
+
+    def __init__(self, table, jobs, rules, concurrency=None, hashed=0):
+        self.table, self.rules, self.jobs = table, rules, jobs
+        alone = replace(rules, ranks=Ranks())
+        self.ranks = [Reference(table, [], alone, None, hashed) for _ in range(rules.ranks.count)]
+        self.later, self.closed, self.turn, self.now = list(jobs), concurrency is not None, 0, 0.0
+        for rank in self.ranks:
+            rank.sent = rank.done_before = 0
+        for _ in range(min(concurrency or 0, len(jobs))):
+            self.hand_over(self.later.pop(0))
+
+    def __getattr__(self, name):
+        """Counts of all ranks."""
+        if name == "steps":
+            return self.ranks[0].steps
+        return sum(getattr(rank, name) for rank in self.ranks)
+
+    def hand_over(self, job):
+        def score(rank):
+            done = sum(j.done for j in rank.jobs) + rank.rejected
+            in_flight = rank.sent - (rank.done_before if job.arrival < self.now else done)
+            return in_flight + 3 * (len(rank.waiting) + len(rank.later))
+
+        if self.rules.ranks.balance == "turns":
+            best = self.ranks[self.turn % len(self.ranks)]
+            self.turn += 1
+        else:
+            best = min(self.ranks, key=score)
+        best.later.append(job)
+        best.jobs.append(job)
+        best.sent += 1
+
+    def route(self):
+        while self.later and not self.closed and self.later[0].arrival <= self.now:
+            self.hand_over(self.later.pop(0))
+
+    def run(self):
+        while True:
+            self.route()
+            for rank in self.ranks:
+                if not self.rules.overlap:
+                    rank.decided = self.now
+                rank.arrive()
+            if not any(rank.waiting or rank.running for rank in self.ranks):
+                if self.decide_now():
+                    continue
+                soon = [job.arrival for rank in self.ranks for job in rank.later]
+                soon += [] if self.closed else [job.arrival for job in self.later[:1]]
+                if not soon:
+                    return
+                self.set_clocks(min(soon))
+                continue
+            if self.rules.interval:
+                self.set_clocks(ceil(self.now / self.rules.interval - 1e-9) * self.rules.interval)
+                self.route()
+                for rank in self.ranks:
+                    rank.arrive()
+            self.step()
+
+    def set_clocks(self, now):
+        self.now = now
+        for rank in self.ranks:
+            rank.now = rank.decided = now
+
+    def decide_now(self):
+        changed = any(rank.decided < rank.now or rank.late for rank in self.ranks)
+        for rank in self.ranks:
+            rank.decide_now()
+        return changed
+
+    def step(self):
+        done = 0
+        for rank in self.ranks:
+            rank.done_before = sum(job.done for job in rank.jobs) + rank.rejected
+            done += rank.done_before
+        parts = [rank.compose() for rank in self.ranks]
+        if not any(decoding or prompts for decoding, prompts in parts):
+            assert self.decide_now()
+            return
+        seconds = self.seconds_of(parts)
+        seconds = max(rank.delayed(seconds) for rank in self.ranks)
+        begun = self.now
+        for rank, (decoding, prompts) in zip(self.ranks, parts, strict=True):
+            rank.end_step(decoding, prompts, seconds)
+            rank.decided = begun if self.rules.overlap else rank.now
+        self.now = self.ranks[0].now
+        if self.closed:
+            left = sum(job.done for rank in self.ranks for job in rank.jobs) - done
+            for job in self.later[:left]:
+                job.arrival = self.now
+                self.hand_over(job)
+            self.later = self.later[left:]
+
+    def seconds_of(self, parts):
+        drafts = self.rules.drafts
+        seconds = self.joint([(decoding, len(decoding) * (1 + drafts), prompts)
+                              for decoding, prompts in parts])
+        if drafts and any(decoding for decoding, _ in parts):
+            seconds += drafts * self.rules.speculation.draft_cost * self.joint(
+                [(decoding, len(decoding), []) for decoding, _ in parts])
+        return seconds * (self.rules.prompt_factor if any(p for _, p in parts) else 1.0)
+
+    def joint(self, parts):
+        table, ranks, share = self.table, len(parts), self.rules.ranks.share
+        tokens = [rows + sum(new for _, new, _ in prompts) for _, rows, prompts in parts]
+        if max(tokens) <= self.rules.ranks.pad_to:
+            tokens = [max(tokens)] * ranks
+        slowest = 0.0
+        for (decoding, rows, prompts), count in zip(parts, tokens, strict=True):
+            own = table.tokens(ranks * count) * (1 - share(ranks * count)) if count else 0.0
+            own += sum(table.prefill(new, past) for _, new, past in prompts)
+            ends = rows + sum(past + new == job.known for job, new, past in prompts)
+            own += table.logits(ranks * ends) if ends else 0.0
+            if decoding:
+                context = sum(job.known for job in decoding) / len(decoding)
+                own += table.decode(ranks * len(decoding), context)
+            slowest = max(slowest, own)
+        return table.fixed + table.tokens(sum(tokens)) * share(sum(tokens)) + slowest

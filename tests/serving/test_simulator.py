@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import Job, Reference
+from reference import Job, RankedReference, Reference
 
 from ridgeline.errors import BadInput
 from ridgeline.serving import layout as at
@@ -56,7 +56,8 @@ def reference_of(requests, rules, concurrency=None):
         if requests.first is not None:
             job.first = job.end = float(requests.first[job.number])
             job.made, job.kept = 1, job.prompt
-    slow = Reference(TABLE, jobs, rules, concurrency, requests.block_tokens)
+    kind = RankedReference if rules.ranks.count > 1 else Reference
+    slow = kind(TABLE, jobs, rules, concurrency, requests.block_tokens)
     slow.run()
     return slow
 

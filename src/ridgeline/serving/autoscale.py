@@ -10,7 +10,8 @@ import numpy as np
 
 from ridgeline.errors import BadInput
 from ridgeline.serving import layout as at
-from ridgeline.serving.replicas import joint_runs, joint_state, run_joint, totals
+from ridgeline.serving.ranks import joint_runs, joint_state, run_joint
+from ridgeline.serving.replicas import totals
 from ridgeline.serving.requests import Requests
 from ridgeline.serving.scheduler import Scheduler
 from ridgeline.serving.simulator import Run

@@ -26,6 +26,13 @@ from ridgeline.serving.loop_parts import (
     waiting_pop,
 )
 from ridgeline.serving.loop_prefix import trim
+from ridgeline.serving.loop_record import (
+    count_gaps,
+    delayed,
+    pass_time,
+    record_ramp,
+    steps_before,
+)
 from ridgeline.serving.loop_sequences import (
     admissible,
     admit,
@@ -63,60 +70,10 @@ def settle(n: Ints) -> int:
 
 
 @compiled
-def pass_time(n: Ints, x: Floats, trace: Floats, seconds: float, batch: int) -> None:
-    """Advance the clock, the integrals and the timeline."""
-    x[at.DECIDED] = x[at.NOW]       # what is known as this step begins decides the next one
-    x[at.NOW] += seconds
-    x[at.BUSY] += seconds
-    x[at.SEQUENCE_SECONDS] += seconds * batch
-    x[at.BLOCK_SECONDS] += seconds * (n[at.TOTAL] - n[at.FREE])
-    if x[at.NOW] < x[at.NEXT_SAMPLE] or n[at.SAMPLE_ROOM] == 0:
-        return
-    if n[at.SAMPLES] == n[at.SAMPLE_ROOM]:      # full: keep every second sample, go on at half rate
-        n[at.SAMPLES] //= 2
-        x[at.PERIOD] *= 2
-        for k in range(n[at.SAMPLES]):
-            for field in range(at.SAMPLE):
-                trace[k * at.SAMPLE + field] = trace[2 * k * at.SAMPLE + field]
-    k = n[at.SAMPLES] * at.SAMPLE
-    trace[k + at.AT], trace[k + at.AT_RUNNING] = x[at.NOW], batch
-    trace[k + at.AT_BLOCKS] = n[at.TOTAL] - n[at.FREE]
-    trace[k + at.AT_TOKENS] = n[at.OUTPUT_TOKENS]
-    n[at.SAMPLES] += 1
-    x[at.NEXT_SAMPLE] = x[at.NOW] + x[at.PERIOD]
-
-
-@compiled
-def count_gaps(n: Ints, x: Floats, slot: Ints, when: Floats, hist: Floats, batch: int) -> None:
-    """Gaps of the tokens of one decode step that ends now."""
-    gap = x[at.NOW] - x[at.SINCE]
-    record_gap(hist, gap, batch - n[at.FRESH])
-    who = n[at.LAST]
-    while n[at.FRESH] > 0 and who >= 0:
-        if slot[who * at.SLOT + at.BEGAN] == n[at.STEP]:
-            request = slot[who * at.SLOT + at.WHO]
-            record_gap(hist, x[at.NOW] - when[request * at.WHEN + at.END], 1)
-            n[at.FRESH] -= 1
-        who = slot[who * at.SLOT + at.BEFORE]
-
-
-@compiled
-def delayed(x: Floats, seconds: float) -> float:
-    """A step's time with what it waits for: loads beside it, swaps before it [s]."""
-    seconds = max(seconds, x[at.LOAD]) + x[at.DELAY]
-    x[at.LOAD] = x[at.DELAY] = 0.0
-    return seconds
-
-
-@compiled
-def prompt_step(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: Floats,
-                hist: Floats, trace: Floats, key: Floats, queue: Ints) -> bool:
-    """One step that reads prompts, and decodes too when mixed; False when no prompt can be read."""
-    batch = n[at.RUNNING] if n[at.MIXED] else 0
-    rows = batch * (1 + n[at.DRAFTS])
-    budget = n[at.BUDGET] - rows
-    before = n[at.PROMPT_TOKENS]
-    last = before + budget
+def read_prompts(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: Floats,
+                 key: Floats, queue: Ints, budget: int) -> float:
+    """Hand prompts the tokens of a step that decoding leaves; what their attention takes [s]."""
+    last = n[at.PROMPT_TOKENS] + budget
     seconds = 0.0
     if n[at.PARTIAL] >= 0:
         seconds += continue_prompt(n, x, slot, job, when, key, queue, table, budget)
@@ -127,6 +84,30 @@ def prompt_step(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: 
             break
         waiting_pop(n, job, key, queue, who)
         seconds += admit(n, x, slot, job, when, table, who, left)
+    return seconds
+
+
+@compiled
+def mixed_tokens(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: Floats,
+                 hist: Floats, batch: int) -> None:
+    """Decoding sequences have their tokens of a step that reads prompts too, which ends now."""
+    if n[at.DRAFTS] > 0:
+        accept(n, x, slot, job, when, table, hist)
+    elif batch > 0:
+        record_gap(hist, x[at.NOW] - x[at.SINCE], batch)
+        n[at.OUTPUT_TOKENS] += batch
+    n[at.STEP] += 1
+    x[at.SINCE] = x[at.NOW]
+
+
+@compiled
+def prompt_step(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: Floats,
+                hist: Floats, trace: Floats, key: Floats, queue: Ints) -> bool:
+    """One step that reads prompts, and decodes too when mixed; False when no prompt can be read."""
+    batch = n[at.RUNNING] if n[at.MIXED] else 0
+    rows = batch * (1 + n[at.DRAFTS])
+    before = n[at.PROMPT_TOKENS]
+    seconds = read_prompts(n, x, slot, job, when, table, key, queue, n[at.BUDGET] - rows)
     new = n[at.PROMPT_TOKENS] - before
     if new == 0:
         return False
@@ -140,13 +121,7 @@ def prompt_step(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: 
     pass_time(n, x, trace, delayed(x, seconds * x[at.PROMPTS]), batch)
     n[at.STEPS] += 1
     if n[at.MIXED]:
-        if n[at.DRAFTS] > 0:
-            accept(n, x, slot, job, when, table, hist)
-        elif batch > 0:
-            record_gap(hist, x[at.NOW] - x[at.SINCE], batch)
-            n[at.OUTPUT_TOKENS] += batch
-        n[at.STEP] += 1
-        x[at.SINCE] = x[at.NOW]
+        mixed_tokens(n, x, slot, job, when, table, hist, batch)
     join_finished_prompts(n, x, slot, job, when, hist)
     finish_due(n, x, slot, job, when)
     return True
@@ -195,30 +170,6 @@ def alike_steps(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, key: Fl
             limit = min(limit, when[n[at.HEAD] * at.WHEN + at.ARRIVAL])
     ends = slot[slot[n[at.HEAP_AT]] * at.SLOT + at.ENDS]
     return steps_with_blocks(n, ends - n[at.STEP]), limit
-
-
-@compiled
-def steps_before(limit: float, first: float, slope: float, most: int) -> int:
-    """Fewest steps of `first`, `first + slope`, ... that last for `limit` [s], at most `most`."""
-    low, high = 1, most
-    while low < high:
-        middle = (low + high) // 2
-        if middle * (first + slope * (middle - 1) / 2) >= limit:
-            high = middle
-        else:
-            low = middle + 1
-    return low
-
-
-@compiled
-def record_ramp(hist: Floats, first: float, slope: float, steps: int, batch: int) -> None:
-    """Count the gaps of steps that grow by `slope`; short runs count as their middle."""
-    pieces = 1
-    if abs(slope) * (steps - 1) > 0.01 * first:
-        pieces = min(steps, 32)
-    for k in range(pieces):
-        low, high = k * steps // pieces, (k + 1) * steps // pieces
-        record_gap(hist, first + slope * (low + high - 1) / 2, (high - low) * batch)
 
 
 @compiled

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ridgeline.serving import layout as at
 from ridgeline.serving.compiled import compiled
-from ridgeline.serving.loop import advance
-from ridgeline.serving.loop_parts import append
+from ridgeline.serving.loop_ranks import advance_ranks
+from ridgeline.serving.loop_routing import hand_over, load_of
 
-# As seen without a compiler; arrays otherwise. One row a replica.
+# As seen without a compiler; arrays otherwise. One row a rank, a replica's side by side.
 Ints = list[int]
 Floats = list[float]
 IntRows = list[list[int]]
@@ -21,24 +21,26 @@ def serve_least_loaded(n: IntRows, x: FloatRows, slot: IntRows, job: Ints, when:
     """Send each request, on arrival, to the replica with the fewest in flight, then run out.
 
     Ties go to the replicas in turn. `order` lists the requests by arrival; `chosen` receives the
-    replica of each.
+    row of each. In a closed loop only the first wave arrives by itself: requests from `NEXT_SENT`
+    on are sent by the replica's own loop.
     """
-    replicas = len(n)
+    ranks = n[0][at.RANKS]
+    replicas = len(n) // ranks
     for k in range(len(order)):
         who = order[k]
+        if n[0][at.LAST_SENT] > 0 and who >= n[0][at.NEXT_SENT]:
+            break
         now = when[who * at.WHEN + at.ARRIVAL]
         best, least = 0, at.UNLIMITED
         for step in range(replicas):
             r = (k + step) % replicas
-            x[r][at.UNTIL] = now
-            advance(n[r], x[r], slot[r], job, when, table, hist[r], trace[r], key, queue[r])
+            advance_ranks(n, x, slot, job, when, table, hist, trace, key, queue, chosen,
+                          r * ranks, ranks, now)
             # Those that leave at the end of a step under way are still in flight.
-            done = n[r][at.SEEN] if x[r][at.NOW] > now else n[r][at.DONE]
-            load = n[r][at.ASSIGNED] - done
+            load = load_of(n, x, r * ranks, ranks, now)
             if load < least:
                 best, least = r, load
-        append(n[best], job, who)
-        chosen[who] = best
+        chosen[who] = hand_over(n, x, job, best * ranks, ranks, who, now)
     for r in range(replicas):
-        x[r][at.UNTIL] = at.NEVER
-        advance(n[r], x[r], slot[r], job, when, table, hist[r], trace[r], key, queue[r])
+        advance_ranks(n, x, slot, job, when, table, hist, trace, key, queue, chosen,
+                      r * ranks, ranks, at.NEVER)

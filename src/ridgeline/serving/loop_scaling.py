@@ -14,10 +14,11 @@ import math
 
 from ridgeline.serving import layout as at
 from ridgeline.serving.compiled import compiled
-from ridgeline.serving.loop import advance
-from ridgeline.serving.loop_parts import append
+from ridgeline.serving.loop_ranks import advance_ranks
+from ridgeline.serving.loop_routing import hand_over, load_of
 
-# As seen without a compiler; arrays otherwise. One row a replica.
+# As seen without a compiler; arrays otherwise. One row a rank, a replica's side by side; `power`
+# has one row a replica.
 Ints = list[int]
 Floats = list[float]
 IntRows = list[list[int]]
@@ -30,19 +31,15 @@ FloatRows = list[list[float]]
 
 
 @compiled
-def in_flight(n: Ints, x: Floats, now: float) -> int:
-    """Requests a replica has; those that leave at the end of a step under way among them."""
-    return n[at.ASSIGNED] - (n[at.SEEN] if x[at.NOW] > now else n[at.DONE])
-
-
-@compiled
 def start(x: FloatRows, scale: Floats, power: FloatRows, r: int, now: float) -> None:
     """Turn a replica on; one still being emptied is warm."""
     if power[r][EMPTYING] > 0:
         power[r][EMPTYING] = 0.0
         return
     power[r][WARM], power[r][SINCE] = now + scale[COLD], now
-    x[r][at.NOW] = max(x[r][at.NOW], now + scale[COLD])
+    ranks = len(x) // len(power)
+    for rank in range(r * ranks, (r + 1) * ranks):
+        x[rank][at.NOW] = max(x[rank][at.NOW], now + scale[COLD])
     scale[STARTS] += 1
 
 
@@ -81,16 +78,17 @@ def adjust(x: FloatRows, scale: Floats, power: FloatRows, on: int, wanted: int, 
 
 @compiled
 def decide(n: IntRows, x: FloatRows, slot: IntRows, job: Ints, when: Floats, table: Floats,
-           hist: FloatRows, trace: FloatRows, key: Floats, queue: IntRows, scale: Floats,
-           power: FloatRows) -> bool:
+           hist: FloatRows, trace: FloatRows, key: Floats, queue: IntRows, chosen: Ints,
+           scale: Floats, power: FloatRows) -> bool:
     """One decision of the rule, at its time; whether the next ones would change nothing."""
     now, load, on, emptying = scale[NEXT], 0, 0, 0
-    for r in range(len(n)):
+    ranks = len(n) // len(power)
+    for r in range(len(power)):
         if power[r][WARM] >= at.NEVER:
             continue
-        x[r][at.UNTIL] = now
-        advance(n[r], x[r], slot[r], job, when, table, hist[r], trace[r], key, queue[r])
-        mine = in_flight(n[r], x[r], now)
+        advance_ranks(n, x, slot, job, when, table, hist, trace, key, queue, chosen, r * ranks,
+                      ranks, now)
+        mine = load_of(n, x, r * ranks, ranks, now)
         load += mine
         if power[r][EMPTYING] == 0:
             on += 1
@@ -98,7 +96,7 @@ def decide(n: IntRows, x: FloatRows, slot: IntRows, job: Ints, when: Floats, tab
             emptying += 1
         if power[r][EMPTYING] > 0 and mine == 0:
             switch_off(scale, power, r, max(now, power[r][SINCE]))
-    wanted = max(int(scale[LEAST]), min(len(n), math.ceil(load / scale[TARGET] - 1e-9)))
+    wanted = max(int(scale[LEAST]), min(len(power), math.ceil(load / scale[TARGET] - 1e-9)))
     adjust(x, scale, power, on, wanted, now)
     scale[NEXT] += scale[EVERY]
     return load == 0 and on == scale[LEAST] and emptying == 0
@@ -107,14 +105,15 @@ def decide(n: IntRows, x: FloatRows, slot: IntRows, job: Ints, when: Floats, tab
 @compiled
 def route(n: IntRows, x: FloatRows, power: FloatRows, k: int, now: float) -> int:
     """The warm replica with the fewest in flight, in turn; else the first to be warm; -1: none."""
-    replicas = len(n)
+    replicas = len(power)
+    ranks = len(n) // replicas
     best, least, warm = -1, at.UNLIMITED, at.NEVER
     for step in range(replicas):
         r = (k + step) % replicas
         if power[r][EMPTYING] > 0:
             continue
         if power[r][WARM] <= now:
-            load = in_flight(n[r], x[r], now)
+            load = load_of(n, x, r * ranks, ranks, now)
             if load < least:
                 best, least, warm = r, load, -1.0
         elif power[r][WARM] < warm:
@@ -127,23 +126,23 @@ def serve_scaled(n: IntRows, x: FloatRows, slot: IntRows, job: Ints, when: Float
                  hist: FloatRows, trace: FloatRows, key: Floats, queue: IntRows, order: Ints,
                  chosen: Ints, scale: Floats, power: FloatRows) -> None:
     """Serve all requests under the rule; `order` and `chosen` as in `serve_least_loaded`."""
+    ranks = len(n) // len(power)
     for k in range(len(order)):
         who = order[k]
         now = when[who * at.WHEN + at.ARRIVAL]
         while scale[NEXT] <= now:
-            if decide(n, x, slot, job, when, table, hist, trace, key, queue, scale, power):
+            if decide(n, x, slot, job, when, table, hist, trace, key, queue, chosen, scale, power):
                 scale[NEXT] += max(0.0, (now - scale[NEXT]) // scale[EVERY]) * scale[EVERY]
-        for r in range(len(n)):
+        for r in range(len(power)):
             if power[r][WARM] < at.NEVER:
-                x[r][at.UNTIL] = now
-                advance(n[r], x[r], slot[r], job, when, table, hist[r], trace[r], key, queue[r])
+                advance_ranks(n, x, slot, job, when, table, hist, trace, key, queue, chosen,
+                              r * ranks, ranks, now)
         best = route(n, x, power, k, now)
         if best < 0:
             adjust(x, scale, power, 0, 1, now)
             best = route(n, x, power, k, now)
-        append(n[best], job, who)
-        chosen[who] = best
-    for r in range(len(n)):
+        chosen[who] = hand_over(n, x, job, best * ranks, ranks, who, now)
+    for r in range(len(power)):
         if power[r][WARM] < at.NEVER:
-            x[r][at.UNTIL] = at.NEVER
-            advance(n[r], x[r], slot[r], job, when, table, hist[r], trace[r], key, queue[r])
+            advance_ranks(n, x, slot, job, when, table, hist, trace, key, queue, chosen, r * ranks,
+                          ranks, at.NEVER)

@@ -10,28 +10,15 @@ from typing import Any
 import numpy as np
 
 from ridgeline.errors import BadInput, UnknownName
-from ridgeline.serving import layout as at
+from ridgeline.serving.ranks import joint_runs, joint_state, run_joint
 from ridgeline.serving.requests import Requests
 from ridgeline.serving.scheduler import Scheduler
-from ridgeline.serving.simulator import (
-    Replica,
-    Run,
-    collect,
-    fits_cache,
-    keys_of,
-    request_arrays,
-    simulate_replica,
-)
-from ridgeline.serving.step_arrays import flatten_table
+from ridgeline.serving.simulator import Run, fits_cache, simulate_replica
 from ridgeline.timing.step_table import StepTable
 
-__all__ = ["ROUTERS", "Fleet", "joint_runs", "joint_state", "run_joint", "simulate_replicas",
-           "totals"]
+__all__ = ["ROUTERS", "Fleet", "simulate_replicas", "totals"]
 
 ROUTERS = ("round-robin", "least-loaded", "prefix", "random")
-# Largest joint state of replicas whose router looks at all of them [entries].
-_MOST_JOINT = 10**8
-
 
 @dataclass(frozen=True)
 class Fleet:
@@ -155,56 +142,3 @@ def _least_loaded(table: StepTable, requests: Requests, scheduler: Scheduler, re
     runs, chosen = joint_runs(states, arrays, requests)
     # Every run sees all requests' times; only the counts are each one's own.
     return dataclasses.replace(runs[0], **totals(runs), owner=chosen)
-
-
-def joint_state(table: StepTable, requests: Requests, scheduler: Scheduler, replicas: int
-                ) -> tuple[list[Replica], list[Any], Any]:
-    """Replicas whose router looks at all of them: they, the loop's arrays, the order of arrival.
-
-    Raises:
-        BadInput: no request that fits, or more state than memory should hold.
-    """
-    arrays = flatten_table(table, scheduler)
-    order = np.flatnonzero(fits_cache(requests, scheduler))
-    if not len(order):
-        simulate_replica(table, requests, scheduler)            # raises with the reason
-    states = [Replica(arrays, scheduler, requests) for _ in range(replicas)]
-    job, when = request_arrays(requests)
-    key, queue = keys_of(requests, scheduler)
-    size = max(len(queue), len(states[0].slot))
-    if size * replicas > _MOST_JOINT:
-        raise BadInput(f"{replicas} replicas with {size:,} entries of queues and caches each are "
-                       "too many for a router that looks at all; use 'round-robin'")
-    rows = [np.array([getattr(s, name) for s in states])
-            for name in ("n", "x", "slot", "hist", "trace")]
-    # Nobody is released by a completion: arrivals are the router's.
-    rows[0][:, at.UPCOMING] = rows[0][:, at.COUNT] = len(requests)
-    chosen = np.full(len(requests), -1, np.int32)
-    return states, [*rows[:3], job, when, arrays.values, *rows[3:], key,
-                    np.tile(queue, (replicas, 1)), order, chosen], order
-
-
-def run_joint(loop: Any, state: list[Any], compiled: bool) -> None:
-    """Run a loop over several replicas, compiled, or uncompiled over lists written back."""
-    from ridgeline.serving.compiled import has_numba, plain
-
-    if compiled and has_numba():
-        loop(*state)
-        return
-    lists = [array.tolist() for array in state]
-    plain(loop)(*lists)
-    for array, values in zip(state, lists, strict=True):
-        array[:] = values
-
-
-def joint_runs(states: Sequence[Replica], arrays: Sequence[Any], requests: Requests
-               ) -> tuple[list[Run], Any]:
-    """One run a replica, each with all requests' times; and the replica of each request."""
-    runs = []
-    for r, replica in enumerate(states):
-        replica.n, replica.x, replica.slot, replica.hist, replica.trace = (
-            arrays[place][r] for place in (0, 1, 2, 6, 7))
-        if replica.x[at.STALLED]:
-            raise RuntimeError("the scheduler found nothing to do while requests wait")
-        runs.append(collect(replica, requests, arrays[3], arrays[4]))
-    return runs, arrays[-1]

@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ridgeline.errors import BadInput
+from ridgeline.errors import BadInput, UnknownName
 
-__all__ = ["PrefixCache", "Speculation", "Swap"]
+__all__ = ["BALANCES", "PrefixCache", "Ranks", "Speculation", "Swap"]
+
+BALANCES = ("fewest", "turns")
+_MOST_RANKS = 4096
 
 _MOST_DRAFTS = 64
 
@@ -88,6 +91,43 @@ class PrefixCache:
     def __post_init__(self) -> None:
         _check("the host's cache", self.host_tokens, self.host_seconds)
         _check("the disk's cache", self.disk_tokens, self.disk_seconds)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Copies of attention side by side, each with its own queue, KV cache and budget of tokens.
+
+    They step together, since their experts are shared: a step lasts as long as its slowest rank.
+
+    Attributes:
+        count: copies.
+        balance: which copy a request goes to: "fewest" (running ones, and four times those that
+            wait, as vLLM counts) or "turns".
+        shared: (tokens of all ranks, share of the table's time by tokens that all ranks work on
+            together), between which the share is linear; empty: none is shared.
+        pad_to: where no rank has more tokens than this, all are padded to the fullest one, as
+            captured graphs need; 0: never.
+    """
+
+    count: int = 1
+    balance: str = "fewest"
+    shared: tuple[tuple[float, float], ...] = ()
+    pad_to: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count <= _MOST_RANKS:
+            raise BadInput(f"attention copies must be from 1 to {_MOST_RANKS:,}, not {self.count}")
+        if self.balance not in BALANCES:
+            raise UnknownName.among("balance", self.balance, BALANCES)
+        if self.pad_to < 0:
+            raise BadInput(f"pad_to must be zero or more tokens, not {self.pad_to}")
+
+    def share(self, tokens: Any) -> Any:
+        """Share of the table's time by tokens that all ranks work on together."""
+        if not self.shared:
+            return np.zeros(np.shape(tokens))
+        at, share = zip(*self.shared, strict=True)
+        return np.clip(np.interp(tokens, at, share), 0.0, 1.0)
 
 
 def _check(what: str, tokens: int, seconds: float) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ridgeline.errors import BadInput, UnknownName
 from ridgeline.serving.closed_loop import Policy
-from ridgeline.serving.rules import PrefixCache, Speculation, Swap
+from ridgeline.serving.rules import PrefixCache, Ranks, Speculation, Swap
 
 __all__ = ["ORDERS", "SCHEDULERS", "Scheduler", "named_scheduler"]
 
@@ -24,9 +24,9 @@ class Scheduler:
     """Rules by which one replica fills its steps.
 
     Attributes:
-        token_budget: tokens of one step at most.
-        max_num_seqs: sequences running at once at most.
-        kv_blocks: KV blocks of the replica; None: no limit.
+        token_budget: tokens of one step at most, of each rank.
+        max_num_seqs: sequences running at once at most, of each rank.
+        kv_blocks: KV blocks of each rank; None: no limit.
         block_size: tokens in a block.
         prompts: "mixed" puts prompt chunks and decoding sequences in one step (vLLM V1); "first"
             runs prompts in steps of their own while decoding waits (SGLang).
@@ -48,6 +48,8 @@ class Scheduler:
         seed: of the drafts accepted.
         overlap: a step is decided while the one before it runs, so that the device never waits
             for the scheduler: who arrives or leaves meanwhile counts a step later.
+        ranks: attention copies that schedule for themselves and step together; one: the replica
+            is a single scheduler.
     """
 
     token_budget: int = 8192
@@ -66,6 +68,7 @@ class Scheduler:
     prefix_cache: PrefixCache | None = None
     seed: int = 0
     overlap: bool = False
+    ranks: Ranks = field(default_factory=Ranks)
 
     def __post_init__(self) -> None:
         for name in ("token_budget", "max_num_seqs", "block_size"):
@@ -92,6 +95,8 @@ class Scheduler:
         if self.overlap and (self.static or self.interval):
             raise BadInput("steps of static batches and of departures at an interval are not "
                            "decided ahead; leave overlap out")
+        if self.static and self.ranks.count > 1:
+            raise BadInput("static batching goes with one attention copy")
         if self.static and (self.speculation or self.prefix_cache):
             raise BadInput("static batching goes with neither speculation nor a prefix cache")
         if self.prompts == "mixed" and self.token_budget <= self.drafts:

@@ -9,6 +9,7 @@ Several replicas are in `replicas`, arrivals in `arrivals` and `traces`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -188,7 +189,7 @@ class Replica:
 
 def simulate_replica(table: StepTable, requests: Requests, scheduler: Scheduler, *,
                      concurrency: int | None = None, compiled: bool = True) -> Run:
-    """Serve the requests on one replica.
+    """Serve the requests on one replica, its attention copies among them.
 
     Args:
         table: step times of the deployment.
@@ -208,6 +209,11 @@ def simulate_replica(table: StepTable, requests: Requests, scheduler: Scheduler,
         raise BadInput(f"concurrency must be at least 1, not {concurrency}")
     if concurrency is not None and scheduler.most_waiting is not None:
         raise BadInput("a closed loop sends a request when one is done; nobody can be turned away")
+    if scheduler.ranks.count > 1:
+        from ridgeline.serving.ranks import simulate_ranks
+
+        return simulate_ranks(table, requests, scheduler, concurrency=concurrency,
+                              compiled=compiled)
     arrays = flatten_table(table, scheduler)
     replica = Replica(arrays, scheduler, requests)
     fitting = fits_cache(requests, scheduler)
@@ -259,12 +265,17 @@ def enqueue(n: Any, job: Any, when: Array, order: Any, concurrency: int | None) 
     n[at.ASSIGNED] = n[at.QUEUED] = len(known)
     n[at.UPCOMING] = n[at.COUNT] = len(links)
     if concurrency is not None:
-        if len(order) < len(links):
-            raise BadInput(f"{len(links) - len(order):,} of {len(links):,} requests are longer "
-                           "than the KV cache holds; a closed loop would wait for them for ever")
+        check_closed(order, links)
         n[at.UPCOMING] = len(known)
         arrivals = when.reshape(-1, at.WHEN)[:, at.ARRIVAL]
         arrivals[:] = 0.0
+
+
+def check_closed(fitting: Sized, requests: Sized) -> None:
+    """Refuse a closed loop with requests that do not fit."""
+    if len(fitting) < len(requests):
+        raise BadInput(f"{len(requests) - len(fitting):,} of {len(requests):,} requests are longer "
+                       "than the KV cache holds; a closed loop would wait for them for ever")
 
 
 def keys_of(requests: Requests, scheduler: Scheduler) -> tuple[Array, Any]:

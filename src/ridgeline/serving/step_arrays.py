@@ -32,17 +32,21 @@ class StepArrays:
 def flatten_table(table: StepTable, scheduler: Scheduler) -> StepArrays:
     """Evaluate the parts that depend on whole numbers at each of them, keep the grids of the rest.
 
-    Exact: between its knots a StepTable is linear, and so are the look-ups of the loop.
+    Exact: between its knots a StepTable is linear, and so are the look-ups of the loop. Of several
+    ranks the parts are by tokens and sequences of one rank, but for what all work on together,
+    which is by the tokens of all; loads that are even take as long as the table says.
 
     Args:
-        table: step times of the deployment.
+        table: step times of the deployment, all ranks together.
         scheduler: how many tokens and sequences a step can have.
     """
-    rows = np.arange(scheduler.sequences + 1, dtype=float)
+    ranks = scheduler.ranks.count
+    rows = ranks * np.arange(scheduler.sequences + 1, dtype=float)
     verified = scheduler.sequences * (1 + scheduler.drafts)
     most = max(scheduler.token_budget, verified)
-    tokens = table.fixed + table.tokens.at(np.arange(most + 1, dtype=float))
-    logits = table.logits.at(np.arange(most + 1, dtype=float))
+    counts = ranks * np.arange(most + 1, dtype=float)
+    tokens, together = _by_tokens(table, scheduler, counts)
+    logits = table.logits.at(counts)
     logits[0] = 0.0
     contexts = np.asarray(table.decode.y, float)
     grid = np.broadcast_to(rows[:, None], (len(rows), len(contexts)))
@@ -51,12 +55,23 @@ def flatten_table(table: StepTable, scheduler: Scheduler) -> StepArrays:
     if len(past) == 1:      # no dependence on the past: two equal columns
         past, prompts = np.array([0.0, 1.0]), np.repeat(prompts, 2, axis=1)
     parts = [tokens, logits, decode.ravel(), contexts, np.asarray(table.prefill.x, float), past,
-             prompts.ravel()]
+             prompts.ravel(), together]
     if scheduler.speculation:
         parts.append(scheduler.speculation.chances)
     starts = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
     places = zip((at.LOGIT_AT, at.DECODE_AT, at.CONTEXT_AT, at.CHUNK_AT, at.PAST_AT, at.PROMPT_AT,
-                  at.ACCEPT_AT),
-                 (int(start) for start in starts[1:8]), strict=True)
+                  at.SHARED_AT, at.ACCEPT_AT),
+                 (int(start) for start in starts[1:9]), strict=True)
     sizes = ((at.CONTEXTS, len(contexts)), (at.CHUNKS, len(parts[4])), (at.PASTS, len(past)))
     return StepArrays(np.ascontiguousarray(np.concatenate(parts)), (*places, *sizes))
+
+
+def _by_tokens(table: StepTable, scheduler: Scheduler, counts: Array) -> tuple[Array, Array]:
+    """Time by tokens: a rank's own at each of `counts`, and what all do at once at 0, 1, ..."""
+    if scheduler.ranks.count == 1:
+        return table.fixed + table.tokens.at(counts), np.zeros(0)
+    share = scheduler.ranks.share
+    own = table.tokens.at(counts) * (1 - share(counts))
+    own[0] = 0.0
+    every = np.arange(counts[-1] + 1)
+    return own, table.fixed + table.tokens.at(every) * share(every)

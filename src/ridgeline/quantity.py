@@ -148,8 +148,11 @@ def _finite(value: float, text: str) -> float:
 
 _STEPS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""),
           (1e-3, "m"), (1e-6, "u"), (1e-9, "n"))
-_UNPREFIXED = ("", "1", "1/s", "%", "USD", "USD/h", "USD/Mtok", "token", "token/s", "param", "x",
-               "FLOP/B")
+# Units that take no prefix: counts, money, and those that have one already.
+_UNPREFIXED = ("", "1", "%", "USD", "USD/h", "USD/Mtok", "token", "token/s", "param", "x", "FLOP/B",
+               "kg", "t", "MWh", "pJ", "days", "chip-h", "PFLOP/s-day")
+# What can be had in thousandths; there is no millibyte and no millirequest.
+_DIVISIBLE = ("s", "J", "W", "Wh", "m", "g")
 
 
 def format_si(value: float, unit: str, digits: int = 3) -> str:
@@ -157,23 +160,28 @@ def format_si(value: float, unit: str, digits: int = 3) -> str:
 
     >>> format_si(0.00527, "s"), format_si(1.411e11, "B"), format_si(3778.2, "token/s")
     ('5.27 ms', '141 GB', '3,778 token/s')
+    >>> format_si(0.965, "1/s"), format_si(0.965, "req/s"), format_si(34.41, "days")
+    ('0.965/s', '0.965 req/s', '34.4 days')
     """
-    label = "" if unit in ("", "1") else f" {unit}"
+    label = "" if unit in ("", "1") else unit[1:] if unit.startswith("1/") else f" {unit}"
+    size = abs(value)
     if not math.isfinite(value):
         return ("never" if unit == "s" else "unlimited") if value > 0 else str(value)
     if value == 0:
         return f"0{label}"
-    if unit in ("param", "token") and 1 <= abs(value) < 1e15:
+    if unit in ("param", "token") and 1 <= size < 1e15:
         return f"{value:,.0f}{label}"
-    if unit in _UNPREFIXED and not (unit == "token/s" and abs(value) >= 1e7):
-        return _plain(value, digits) + label
-    if unit == "s" and abs(value) >= 1:
+    if unit == "s" and size >= 1:
         for scale, name in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
-            if abs(value) >= 2 * scale:
+            if size >= 2 * scale:
                 return f"{_plain(value / scale, digits)} {name}"
         return f"{_plain(value, digits)} s"
+    whole = unit in _UNPREFIXED or unit.startswith("1/")
+    if (whole and not (unit == "token/s" and size >= 1e7)) or (
+            size < 1 and unit.partition("/")[0] not in _DIVISIBLE):
+        return _plain(value, digits) + label
     for scale, prefix in _STEPS:
-        if abs(value) >= scale * (1 - 5e-10):
+        if size >= scale * (1 - 5e-10):
             return f"{_plain(value / scale, digits)} {prefix}{unit}"
     return f"{value:.{digits}g}{label}"
 

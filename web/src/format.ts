@@ -5,8 +5,11 @@ const STEPS: [number, string][] = [
   [1e18, "E"], [1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""],
   [1e-3, "m"], [1e-6, "u"], [1e-9, "n"],
 ];
+// Units that take no prefix: counts, money, and those that have one already.
 const UNPREFIXED = ["", "1", "%", "USD", "USD/h", "USD/Mtok", "token", "token/s", "param", "x",
-  "FLOP/B"];
+  "FLOP/B", "kg", "t", "MWh", "pJ", "days", "chip-h", "PFLOP/s-day"];
+// What can be had in thousandths; there is no millibyte and no millirequest.
+const DIVISIBLE = ["s", "J", "W", "Wh", "m", "g"];
 
 function grouped(text: string): string {
   const [whole = "", part] = text.split(".");
@@ -38,7 +41,8 @@ function plain(value: number, digits: number): string {
 }
 
 export function formatSI(value: number, unit: string, digits = 3): string {
-  const label = unit === "" || unit === "1" ? "" : ` ${unit}`;
+  const rate = unit.startsWith("1/");
+  const label = unit === "" || unit === "1" ? "" : rate ? unit.slice(1) : ` ${unit}`;
   if (!Number.isFinite(value)) {
     return value > 0 ? (unit === "s" ? "never" : "unlimited") : String(value);
   }
@@ -47,12 +51,16 @@ export function formatSI(value: number, unit: string, digits = 3): string {
   if ((unit === "param" || unit === "token") && size >= 1 && size < 1e15) {
     return grouped(value.toFixed(0)) + label;
   }
-  if (UNPREFIXED.includes(unit)) return plain(value, digits) + label;
   if (unit === "s" && size >= 1) {
     for (const [scale, name] of [[86400, "days"], [3600, "h"], [60, "min"]] as const) {
       if (size >= 2 * scale) return `${plain(value / scale, digits)} ${name}`;
     }
     return `${plain(value, digits)} s`;
+  }
+  const whole = UNPREFIXED.includes(unit) || rate;
+  if ((whole && !(unit === "token/s" && size >= 1e7))
+    || (size < 1 && !DIVISIBLE.includes(unit.split("/")[0] ?? ""))) {
+    return plain(value, digits) + label;
   }
   for (const [scale, prefix] of STEPS) {
     if (size >= scale * (1 - 5e-10)) return `${plain(value / scale, digits)} ${prefix}${unit}`;
@@ -70,7 +78,8 @@ export function formatNumber(value: number, unit: string): string {
 const ENDINGS: Record<string, string> = {
   s: "_s", B: "_bytes", FLOP: "_flop", USD: "_usd", W: "_w", J: "_j", "B/s": "_bytes_per_s",
   "FLOP/s": "_flop_per_s", "FLOP/B": "_flop_per_byte", "token/s": "_tokens_per_s",
-  "USD/Mtok": "_usd_per_mtok", "%": "_pct",
+  "USD/Mtok": "_usd_per_mtok", "%": "_pct", MWh: "_mwh", t: "_tonnes", kg: "_kg",
+  "PFLOP/s-day": "_pf_days",
 };
 const CAPITALS: Record<string, string> = {
   ttft: "TTFT", tpot: "TPOT", itl: "ITL", e2e: "end to end", mfu: "MFU", mbu: "MBU", hfu: "HFU",

@@ -65,8 +65,8 @@ def check_training_time(claim: TextClaim, subject: Subject) -> Checked:
     stated = claim.value("share")
     quantities: dict[str, Value] = {
         "implied_mfu": Quantity.exact(mfu, "1"), "flop": Quantity.exact(flop, "FLOP"),
-        "chip_hours": Quantity.exact(chip_seconds / 3600, "1", "assumed"),
-        "least_chip_hours": Quantity.exact(flop / chip.peak(compute) / 3600, "1")}
+        "chip_hours": Quantity.exact(chip_seconds / 3600, "chip-h", "assumed"),
+        "least_chip_hours": Quantity.exact(flop / chip.peak(compute) / 3600, "chip-h")}
     sentence = (f"{verdict}: {said(flop, 'FLOP')} in {words} is an MFU of {100 * mfu:.3g} % of "
                 f"the {compute} peak of {chip.name}; good runs reach 30-55 %")
     if stated:

@@ -274,13 +274,13 @@ def _quantities(found: Joules) -> dict[str, Value]:
         "grams_co2_per_request": exact(1e3 * float(run_emissions(
             energy=at_meter, grams_per_kwh=ask.grams_per_kwh)), "g"),
         "usd_electricity_per_request": exact(at_meter / 3.6e6 * ask.usd_per_kwh, "USD"),
-        "run_mwh": exact(run / 3.6e9, "1"),
+        "run_mwh": exact(run / 3.6e9, "MWh"),
         "run_co2_tonnes": exact(float(run_emissions(
-            energy=run, grams_per_kwh=ask.grams_per_kwh)) / 1e3, "1"),
+            energy=run, grams_per_kwh=ask.grams_per_kwh)) / 1e3, "t"),
         "machine_power_w": exact(found.watts * found.resolved.deployment.chips * ask.pue, "W"),
-        "pj_per_flop": Quantity.exact(found.per_flop * 1e12, "1", "derived"),
+        "pj_per_flop": Quantity.exact(found.per_flop * 1e12, "pJ", "derived"),
         "pj_per_bit_memory": Quantity(found.memory.mid * 1e12, found.memory.low * 1e12,
-                                      found.memory.high * 1e12, "1", "assumed"),
+                                      found.memory.high * 1e12, "pJ", "assumed"),
     }
 
 

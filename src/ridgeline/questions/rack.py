@@ -175,7 +175,7 @@ def _quantities(entry: RackEntry, chip: Chip, chips: int, binding: Limit) -> dic
         "chips": chips, "within_limits": chips <= binding.chips,
         "cables": exact(float(cables), "1"),
         "power_w": exact(float(power), "W", "datasheet"),
-        "mass_kg": exact(entry.mass_fixed + chips * entry.mass_per_chip, "1", "assumed"),
+        "mass_kg": exact(entry.mass_fixed + chips * entry.mass_per_chip, "kg", "assumed"),
         "memory_bytes": exact(float(domain_memory_bytes(
             n_chips=float(chips), memory_bytes=chip.memory_bytes)), "B", "datasheet"),
         "memory_bandwidth_bytes_per_s": exact(chips * chip.memory_bandwidth, "B/s", "datasheet"),

@@ -182,7 +182,7 @@ def _quantities(ask: ScaleAsk, law: ParametricLaw, start: Optimum, best: Optimum
         "tokens_per_param": Quantity.exact(best.tokens / best.n_params, "1"),
         "saving_flop": Quantity.exact(saved, "FLOP"),
         "saving_share": Quantity.exact(saved / start.flop, "1"),
-        "flop_pf_days": Quantity.exact(best.train_flop / _PETAFLOP_DAY, "1"),
+        "flop_pf_days": Quantity.exact(best.train_flop / _PETAFLOP_DAY, "PFLOP/s-day"),
     }
     if ask.active_share < 1:
         out["total_params"] = Quantity.exact(best.n_params / ask.active_share, "param")

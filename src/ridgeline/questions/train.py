@@ -161,7 +161,7 @@ def _quantities(ask: TrainAsk, case: TrainingCase, found: StepTime, memory: floa
         **{name: Quantity.exact(value, "s" if name.endswith("_s") else "1", "derived")
            for name, value in goodput.items()},
         "failures": time(seconds * n / ask.chip_mtbf, "1"),
-        "days": time(seconds / 86400.0, "1"), **_costs(ask, case, seconds, time)}
+        "days": time(seconds / 86400.0, "days"), **_costs(ask, case, seconds, time)}
     if case.layout.recompute == "reversible":
         out["round_trip_error"] = Quantity.exact(_round_trip(case), "1", "measured")
     if case.trained is not None:
@@ -184,9 +184,9 @@ def _costs(ask: TrainAsk, case: TrainingCase, seconds: float, time: Any) -> dict
         price = sum(chip.usd_per_hour) / 2
     energy = float(run_plan.run_energy(run_time=seconds, n_chips=n, chip_watts=chip.tdp,
                                        pue=ask.pue))
-    out = {"mwh": time(energy / 3.6e9, "1"),
+    out = {"mwh": time(energy / 3.6e9, "MWh"),
            "co2_tonnes": time(float(run_plan.run_emissions(
-               energy=energy, grams_per_kwh=ask.grams_per_kwh)) / 1e3, "1")}
+               energy=energy, grams_per_kwh=ask.grams_per_kwh)) / 1e3, "t")}
     if price is not None:
         out["usd"] = time(float(run_plan.run_cost(run_time=seconds, n_chips=n,
                                                   usd_per_chip_hour=price)), "USD")

@@ -9,7 +9,8 @@ __all__ = ["label", "number_text"]
 # Endings of JSON keys that only repeat the unit printed beside the number.
 _UNIT_ENDINGS = {"s": "_s", "B": "_bytes", "FLOP": "_flop", "USD": "_usd", "W": "_w", "J": "_j",
                  "B/s": "_bytes_per_s", "FLOP/s": "_flop_per_s", "FLOP/B": "_flop_per_byte",
-                 "token/s": "_tokens_per_s", "USD/Mtok": "_usd_per_mtok", "%": "_pct"}
+                 "token/s": "_tokens_per_s", "USD/Mtok": "_usd_per_mtok", "%": "_pct",
+                 "MWh": "_mwh", "t": "_tonnes", "kg": "_kg", "PFLOP/s-day": "_pf_days"}
 
 
 def label(name: str, unit: str) -> str:

@@ -1,10 +1,13 @@
 """A step's ops against the tensors they come from, and against hand-counted attention."""
 
+import itertools
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from ridgeline.catalog import list_names
 from ridgeline.deployment import Deployment
 from ridgeline.deployment.operands import Format, Formats
 from ridgeline.model.architecture import Architecture
@@ -12,7 +15,7 @@ from ridgeline.model.huggingface import architecture_from_config
 from ridgeline.model.load import load_architecture
 from ridgeline.model.parts import Attention, Block, DenseFfn, ExpertFfn
 from ridgeline.work.attended import attended_pairs, pairs_from_start
-from ridgeline.work.step import decode_step, prefill_step, step_ops
+from ridgeline.work.step import Step, decode_step, part_ops, prefill_step, step_ops
 
 BF16 = Format("bf16", 2.0, "bf16")
 FORMATS = Formats(BF16, BF16, BF16, BF16, BF16, Format("fp32", 4.0, "fp32"))
@@ -150,6 +153,31 @@ def test_arrays_give_what_scalars_give():
             for name in ("flop", "weight_bytes", "activation_bytes", "state_bytes"):
                 value = np.broadcast_to(getattr(many, name), 3)[i]
                 assert float(getattr(one, name)) == pytest.approx(float(value)), (one.name, name)
+
+
+# Four parts on grids that do not broadcast together, as a table asks for them.
+PARTS = {"tokens": Step(decode_sequences=np.arange(1.0, 6.0)[:, None]),
+         "prefill": Step(prefill_tokens=np.array([[8.0], [64.0], [512.0]]), prefill_sequences=1.0,
+                         prefill_past=np.array([[0.0, 100.0]]), finished_prompts=0.0),
+         "decode": Step(decode_sequences=np.array([[1.0], [3.0], [8.0], [9.0]]),
+                        decode_context=np.array([[10.0, 4000.0]])),
+         "logits": Step(decode_sequences=np.array([[1.0], [7.0]]))}
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_an_op_depends_on_nothing_but_what_it_follows(part):
+    plans = (Deployment(), Deployment(tp=4, pp=2, ep=8, attention_dp=2))
+    for name, plan in itertools.product(list_names("models")[part::4], plans):
+        model = load_architecture(name)
+        together = part_ops(model, plan, FORMATS, PARTS)
+        for follows, step in PARTS.items():
+            alone = [op for op in step_ops(model, plan, FORMATS, step) if op.follows == follows]
+            mine = [op for op in together if op.follows == follows]
+            assert [op.name for op in mine] == [op.name for op in alone], name
+            for a, b in zip(mine, alone, strict=True):
+                for field in ("repeats", "flop", "memory_bytes", "message_bytes"):
+                    assert np.array_equal(getattr(a, field), getattr(b, field)), (name, a.name)
+                assert all(np.array_equal(a.shape[k], b.shape[k]) for k in b.shape), (name, a.name)
 
 
 def test_symbols_pass_through():

@@ -150,11 +150,12 @@ def device_weights(architecture: Architecture, deployment: Deployment,
         UnknownName: a format that is not in the catalog.
     """
     formats = formats or weight_formats(architecture, deployment)
-    layers = [block for block, count in architecture.blocks for _ in range(count)]
+    layers = architecture.layers
     bounds = stage_bounds(len(layers), deployment.pp)
     stages = []
+    memo: dict[int, dict[str, float]] = {}
     for stage, (start, stop) in enumerate(bounds):
-        held = _Held(deployment, formats)
+        held = _Held(deployment, formats, memo)
         if stage == 0:
             held.add((*architecture.embedding, *architecture.vision))
         if stage == len(bounds) - 1:
@@ -174,12 +175,13 @@ def fullest_weights(architecture: Architecture, deployment: Deployment,
 
 
 class _Held:
-    """Running sum of what one device holds."""
+    """Running sum of what one device holds; `memo` keeps layers by their identity."""
 
-    def __init__(self, deployment: Deployment, formats: WeightFormats) -> None:
+    def __init__(self, deployment: Deployment, formats: WeightFormats,
+                 memo: dict[int, dict[str, float]]) -> None:
         self.deployment, self.formats = deployment, formats
         self.by_role: dict[str, float] = {}
-        self._memo: dict[Block, dict[str, float]] = {}
+        self._memo = memo
         self._shared: set[str] = set()
 
     def add(self, weights: Iterable[Weight], n_kv_heads: int = 1) -> None:
@@ -194,9 +196,9 @@ class _Held:
                 self.add(block.shared_weights(d_model), _kv_heads(block))
             self.add(block.norms)
             return
-        if block not in self._memo:
-            self._memo[block] = self._sizes(block.weights(d_model), _kv_heads(block))
-        for role, size in self._memo[block].items():
+        if id(block) not in self._memo:
+            self._memo[id(block)] = self._sizes(block.weights(d_model), _kv_heads(block))
+        for role, size in self._memo[id(block)].items():
             self.by_role[role] = self.by_role.get(role, 0.0) + size
 
     def _sizes(self, weights: Iterable[Weight], n_kv_heads: int) -> dict[str, float]:

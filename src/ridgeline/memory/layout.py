@@ -151,16 +151,15 @@ def cache_layout(architecture: Architecture, deployment: Deployment,
         UnknownName: a KV format that is not in the catalog.
     """
     size = kv_value_bytes(deployment) if kv_bytes is None else kv_bytes
-    every = [block for block, count in architecture.blocks for _ in range(count)]
-    start, stop = layers or (0, len(every))
+    start, stop = layers or (0, architecture.n_layers)
+    alike: dict[int, tuple[Block, int]] = {}
+    for block in architecture.layers[start:stop]:
+        alike[id(block)] = (block, alike.get(id(block), (block, 0))[1] + 1)
     counts: dict[LayerKind, int] = {}
-    memo: dict[Block, LayerKind | None] = {}
-    for block in every[start:stop]:
-        if block not in memo:
-            memo[block] = _kind(block, deployment, size)
-        kind = memo[block]
+    for block, count in alike.values():
+        kind = _kind(block, deployment, size)
         if kind is not None:
-            counts[kind] = counts.get(kind, 0) + 1
+            counts[kind] = counts.get(kind, 0) + count
     return CacheLayout(tuple(LayerKind(n, k.bytes_per_token, k.window, k.state_bytes,
                                        k.compress_ratio, k.side_bytes_per_token)
                              for k, n in counts.items()))

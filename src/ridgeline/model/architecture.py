@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -68,6 +70,19 @@ class Architecture:
     def n_layers(self) -> int:
         """Layers of the main stack."""
         return sum(count for _, count in self.blocks)
+
+    @functools.cached_property
+    def layers(self) -> tuple[Block, ...]:
+        """The block of every layer in order; equal ones are one object."""
+        one: dict[Block, Block] = {}
+        return tuple(block for block, count in ((one.setdefault(b, b), n) for b, n in self.blocks)
+                     for _ in range(count))
+
+    @functools.cached_property
+    def kinds_of_layer(self) -> tuple[tuple[Block, int], ...]:
+        """Blocks that differ, in order, each with how many layers are like it."""
+        counts = Counter(map(id, self.layers))
+        return tuple((block, counts.pop(id(block))) for block in self.layers if id(block) in counts)
 
     def block_weights(self) -> Iterator[tuple[Block, Weight, int]]:
         """Every tensor of the layers with its block and how many layers hold one of their own.

@@ -302,6 +302,8 @@ def fitted(architecture: Architecture, shape: Shape, requests: Requests,
     fitting = {b: feet[b] for b in budgets if short[b] == 0.0}
     if not fitting:
         return min(short.values())
+    if None in fitting:
+        vars(base)["footprint"] = fitting[None]    # the same, of fewer stages
     # What a request sets aside when it is let in, by the engine's own rule.
     share = getattr(base.policy, "reserve", 1.0)
     tokens, rooms = _distinct(fitting, requests,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ridgeline.deployment import Deployment
@@ -17,8 +17,8 @@ from ridgeline.serving.closed_loop import Policy
 from ridgeline.timing.engine import PROMPTS_FIRST, RESERVED, EngineCosts, engine_costs
 from ridgeline.timing.step_table import StepTable, TableWork, Timer, table_work, with_unit_costs
 from ridgeline.timing.step_time import StepTimer, seconds_together
-from ridgeline.work.op import Op
-from ridgeline.work.step import Step, step_ops
+from ridgeline.work.op import Follows, Op
+from ridgeline.work.step import Step, part_ops, step_ops
 
 __all__ = ["Deployed", "tables_together"]
 
@@ -82,8 +82,10 @@ class Deployed:
         """
         stages = self.deployment.pp
 
-        def ops(step: Step) -> tuple[Op, ...]:
-            return self.ops(step if stages == 1 else _micro_batch(step, stages))
+        def ops(steps: Mapping[Follows, Step]) -> tuple[Op, ...]:
+            if stages > 1:
+                steps = {part: _micro_batch(step, stages) for part, step in steps.items()}
+            return part_ops(self.architecture, self.deployment, self.formats, steps)
 
         policy = self.policy
         return table_work(ops, max_tokens=float(policy.token_budget),

@@ -56,9 +56,11 @@ def queue_in_closed_loop(*, customers: int, service: float, servers: int, away: 
     >>> round(queue_in_closed_loop(customers=1, service=0.5, servers=1, away=2.0), 3)
     0.5
     """
-    queued, visit = 0.0, service
+    queued, visit, each = 0.0, service, service / servers
     for n in range(1, customers + 1):
-        visit = max(service, service / servers * (1 + queued))
+        visit = each * (1 + queued)
+        if visit < service:
+            visit = service
         queued = n * visit / (visit + away)
     return visit
 

@@ -68,7 +68,8 @@ class Call:
     @functools.cached_property
     def key(self) -> Any:
         """What tells its sizes from those of others of its kind."""
-        return tuple((np.shape(v), np.asarray(v, float).tobytes()) for v in self.sizes.values())
+        return tuple(v if isinstance(v, float) else (np.shape(v), np.asarray(v, float).tobytes())
+                     for v in self.sizes.values())
 
 
 def timed_together(calls: Sequence[Call]) -> list[Array]:

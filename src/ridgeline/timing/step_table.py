@@ -13,13 +13,13 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ridgeline.work.op import Op
+from ridgeline.work.op import Follows, Op
 from ridgeline.work.step import Step
 
 __all__ = ["ComponentTable", "Grid", "StepTable", "TableWork", "Timer", "table_work", "tabulate",
@@ -160,8 +160,10 @@ class ComponentTable:
         return np.array([part.logits(x) for part in self.parts])
 
 
+@functools.lru_cache(maxsize=256)
 def _positions(most: float, dense_to: int = 64, per_octave: int = 6) -> Array:
-    """1, 2, ..., then a few positions an octave, on multiples of 8, up to `most`."""
+    """1, 2, ..., then a few positions an octave, on multiples of 8, up to `most`; not to be
+    written to."""
     octaves = np.arange(np.log2(dense_to), np.log2(max(most, 2 * dense_to)) + 1, 1 / per_octave)
     coarse = np.round(2**octaves / 8) * 8
     return np.unique(np.concatenate([np.arange(1, dense_to + 1), coarse])).astype(float)
@@ -200,12 +202,12 @@ class TableWork:
         return StepTable(tokens, prefill, decode, logits, self.fixed)
 
 
-def table_work(ops_of: Callable[[Step], Sequence[Op]], *, max_tokens: float,
+def table_work(ops_of: Callable[[Mapping[Follows, Step]], Sequence[Op]], *, max_tokens: float,
                max_sequences: float, max_context: float, fixed: float = 0.0) -> TableWork:
     """The four parts of a deployment's step on grids, with the ops to be timed for each.
 
     Args:
-        ops_of: ops of a step (fields may be arrays).
+        ops_of: ops of one step for each part (see `work.step.part_ops`).
         max_tokens, max_sequences, max_context: how far the grids reach.
         fixed: seconds paid by every step.
     """
@@ -216,17 +218,18 @@ def table_work(ops_of: Callable[[Step], Sequence[Op]], *, max_tokens: float,
     past = np.concatenate([[0.0], np.geomspace(64, max(max_context, 128.0), 8)])
     one = np.zeros(1)
 
-    def part(follows: str, step: Step, x: Array, y: Array = one) -> Part:
-        return Part(x, y, tuple(op for op in ops_of(step) if op.follows == follows))
-
     # `tokens` ops count all tokens alike; a decode-only step of m sequences has m of them.
-    return TableWork((
-        part("tokens", Step(decode_sequences=tokens[:, None]), tokens),
-        part("prefill", Step(prefill_tokens=chunk[:, None], prefill_sequences=1.0,
-                             prefill_past=past[None, :], finished_prompts=0.0), chunk, past),
-        part("decode", Step(decode_sequences=rows[:, None], decode_context=lengths[None, :]),
-             rows, lengths),
-        part("logits", Step(decode_sequences=rows[:, None]), rows)), fixed)
+    steps: dict[Follows, Step] = {
+        "tokens": Step(decode_sequences=tokens[:, None]),
+        "prefill": Step(prefill_tokens=chunk[:, None], prefill_sequences=1.0,
+                        prefill_past=past[None, :], finished_prompts=0.0),
+        "decode": Step(decode_sequences=rows[:, None], decode_context=lengths[None, :]),
+        "logits": Step(decode_sequences=rows[:, None])}
+    grids = {"tokens": (tokens, one), "prefill": (chunk, past), "decode": (rows, lengths),
+             "logits": (rows, one)}
+    ops = ops_of(steps)
+    return TableWork(tuple(Part(*grids[part], tuple(op for op in ops if op.follows == part))
+                           for part in steps), fixed)
 
 
 def tabulate(ops_of: Callable[[Step], Sequence[Op]], timer: Timer, *, max_tokens: float,
@@ -234,9 +237,13 @@ def tabulate(ops_of: Callable[[Step], Sequence[Op]], timer: Timer, *, max_tokens
     """Evaluate the four parts of a deployment's step on grids.
 
     Args:
+        ops_of: ops of a step (fields may be arrays).
         timer: seconds of ops.
-        ops_of, max_tokens, max_sequences, max_context, fixed: as in `table_work`.
+        max_tokens, max_sequences, max_context, fixed: as in `table_work`.
     """
-    work = table_work(ops_of, max_tokens=max_tokens, max_sequences=max_sequences,
+    def of_parts(steps: Mapping[Follows, Step]) -> list[Op]:
+        return [op for part, step in steps.items() for op in ops_of(step) if op.follows == part]
+
+    work = table_work(of_parts, max_tokens=max_tokens, max_sequences=max_sequences,
                       max_context=max_context, fixed=fixed)
     return work.table([timer(part.ops) for part in work.parts])

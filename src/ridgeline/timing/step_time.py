@@ -172,6 +172,11 @@ def _rows(op: Op) -> Any:
 def _positive(op: Op) -> Op:
     """The op with zero sizes lifted to one, since kernel models take no empty launch."""
     kept = (*_SINGLE, "past_tokens")
-    shape = {name: value if name in kept else np.where(np.asarray(value, float) > 0, value, 1.0)
-             for name, value in op.shape.items()}
+    shape = {name: value if name in kept else _lifted(value) for name, value in op.shape.items()}
     return dataclasses.replace(op, shape=shape)
+
+
+def _lifted(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value > 0 else 1.0
+    return np.where(np.asarray(value, float) > 0, value, 1.0)

@@ -18,6 +18,7 @@ class Rank:
         prompts, prompt_tokens, prompt_past: prompts on this device, new tokens of each, tokens of
             each already cached.
         decoding, context: sequences making one token, and their mean length.
+        tokens: rows that this device's linear layers see.
         all_tokens: tokens of the whole expert group, not only of this device.
         logits: rows that need logits.
     """
@@ -29,13 +30,9 @@ class Rank:
     prompt_past: Numeric
     decoding: Numeric
     context: Numeric
+    tokens: Numeric
     all_tokens: Numeric
     logits: Numeric
-
-    @property
-    def tokens(self) -> Numeric:
-        """Rows that this device's linear layers see."""
-        return self.prompts * self.prompt_tokens + self.decoding
 
     @property
     def activation(self) -> float:

@@ -6,7 +6,8 @@ sequences that each make one token, and every linear layer sees them together.
 
 from __future__ import annotations
 
-from collections import Counter
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ridgeline.deployment import Deployment
@@ -16,10 +17,10 @@ from ridgeline.model.parts import Block
 from ridgeline.numeric import Numeric, ceil_div, where
 from ridgeline.work.feed_forward import feed_forward_ops
 from ridgeline.work.mixers import mixer_ops
-from ridgeline.work.op import Op
+from ridgeline.work.op import Follows, Op
 from ridgeline.work.rank import Rank
 
-__all__ = ["Step", "decode_step", "prefill_step", "rank_of", "step_ops"]
+__all__ = ["Step", "decode_step", "part_ops", "prefill_step", "rank_of", "step_ops"]
 
 
 @dataclass(frozen=True)
@@ -66,15 +67,17 @@ def rank_of(deployment: Deployment, formats: Formats, step: Step) -> Rank:
     some = where(step.prefill_sequences > 0, step.prefill_sequences, 1.0)
     per_prompt = step.prefill_tokens / some
     decoding = ceil_div(step.decode_sequences, copies)
+    prompt_tokens = per_prompt / deployment.cp
     finished = step.prefill_sequences if step.finished_prompts is None else step.finished_prompts
     return Rank(
         deployment=deployment,
         formats=formats,
         prompts=prompts,
-        prompt_tokens=per_prompt / deployment.cp,
+        prompt_tokens=prompt_tokens,
         prompt_past=step.prefill_past,
         decoding=decoding,
         context=step.decode_context,
+        tokens=prompts * prompt_tokens + decoding,
         all_tokens=step.prefill_tokens / deployment.cp + step.decode_sequences,
         logits=ceil_div(finished, copies) + decoding,
     )
@@ -87,12 +90,28 @@ def step_ops(architecture: Architecture, deployment: Deployment, formats: Format
     With pipeline parallelism the list spans all stages: its total time is the latency of one
     micro-batch through the whole pipe.
     """
-    rank = rank_of(deployment, formats, step)
-    layers: Counter[Block] = Counter()
-    for block, count in architecture.blocks:
-        layers[block] += count
+    return _ops(architecture, rank_of(deployment, formats, step))
+
+
+def part_ops(architecture: Architecture, deployment: Deployment, formats: Formats,
+             steps: Mapping[Follows, Step]) -> tuple[Op, ...]:
+    """Ops of four steps in one list: those that follow a part are the ones of that part's step.
+
+    Args:
+        steps: the step that each part is asked for; their fields need not broadcast together.
+    """
+    ranks = {part: rank_of(deployment, formats, step) for part, step in steps.items()}
+    prompts, decoding = ranks["prefill"], ranks["decode"]
+    return _ops(architecture, dataclasses.replace(
+        ranks["tokens"], prompts=prompts.prompts, prompt_tokens=prompts.prompt_tokens,
+        prompt_past=prompts.prompt_past, decoding=decoding.decoding, context=decoding.context,
+        logits=ranks["logits"].logits))
+
+
+def _ops(architecture: Architecture, rank: Rank) -> tuple[Op, ...]:
+    deployment = rank.deployment
     ops = [_embedding(architecture, rank)]
-    for block, count in layers.items():
+    for block, count in architecture.kinds_of_layer:
         ops += _block_ops(block, count, architecture.d_model, rank)
     if deployment.pp > 1:
         ops.append(rank.collective("pipeline_hop", "send_recv", 2,

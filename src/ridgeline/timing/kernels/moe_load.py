@@ -63,7 +63,15 @@ def _one(tokens: float, top_k: float, experts: float, ep: float, routing: str
             *(float(np.ceil(busiest / b).sum()) for b in BLOCKS))
 
 
+@functools.lru_cache(maxsize=4096)
 def _loads(choices: int, n_experts: int, tokens: float, routing: str) -> Array:
+    """Tokens of each expert; read only, as all ways to spread the experts share them."""
+    loads = _drawn(choices, n_experts, tokens, routing)
+    loads.setflags(write=False)
+    return loads
+
+
+def _drawn(choices: int, n_experts: int, tokens: float, routing: str) -> Array:
     if routing == "balanced":
         loads = np.full(n_experts, choices // n_experts, dtype=float)
         # Left-over choices go round the ranks, not all to the first one.

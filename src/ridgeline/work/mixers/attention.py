@@ -134,19 +134,19 @@ def _far_range(mixer: CompressedAttention, d_model: int, heads: Numeric, kv_byte
         pooled = 2.0 * mixer.overlap * mixer.indexer.head_dim
         ops += indexer_ops(mixer.indexer, d_model, ratio, pooled, repeats, rank)
 
-    def far(follows: Follows, batch: Numeric, rows: Numeric, scored: Numeric, keys: Numeric) -> Op:
+    def far(follows: Follows, batch: Numeric, rows: Numeric, scored: Numeric, keys: Numeric,
+            **lengths: Numeric) -> Op:
         return Op(f"{follows}_far_attention", "attention", "attention", repeats=repeats,
                   flop=4 * heads * dim * scored,
                   activation_bytes=2 * rows * heads * dim * rank.activation,
                   state_bytes=keys * kv_bytes, follows=follows,
                   compute=rank.formats.attention_compute,
-                  shape={"batch": batch, "new_tokens": new, "past_tokens": past, "kv_len": length,
-                         "q_heads": heads, "kv_heads": 1.0, "head_dim": dim, "v_head_dim": dim,
-                         "window": UNLIMITED},
+                  shape={"batch": batch, **lengths, "q_heads": heads, "kv_heads": 1.0,
+                         "head_dim": dim, "v_head_dim": dim, "window": UNLIMITED},
                   labels={"phase": follows, "form": "far",
                           "kv_format": rank.formats.kv.name})
 
     return [*ops, far("prefill", rank.prompts, rank.prompts * new, pairs,
-                      rank.prompts * (new + past) / ratio),
+                      rank.prompts * (new + past) / ratio, new_tokens=new, past_tokens=past),
             far("decode", rank.decoding, rank.decoding, rank.decoding * length,
-                rank.decoding * length)]
+                rank.decoding * length, kv_len=length)]

@@ -180,6 +180,8 @@ def format_si(value: float, unit: str, digits: int = 3) -> str:
     if (whole and not (unit == "token/s" and size >= 1e7)) or (
             size < 1 and unit.partition("/")[0] not in _DIVISIBLE):
         return _plain(value, digits) + label
+    if size >= 1e21:        # beyond the prefixes people read: 8.4e23 FLOP
+        return f"{value:.{digits}g}{label}".replace("e+", "e")
     for scale, prefix in _STEPS:
         if size >= scale * (1 - 5e-10):
             return f"{_plain(value / scale, digits)} {prefix}{unit}"

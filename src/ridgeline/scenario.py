@@ -17,6 +17,7 @@ from typing import Any
 
 from ridgeline.deployment import Deployment
 from ridgeline.errors import BadInput, UnknownName
+from ridgeline.files import read_json, read_text
 from ridgeline.quantity import parse_number
 
 __all__ = ["AUTO", "Scenario", "Training", "Workload", "read_scenario", "scenario_toml",
@@ -223,19 +224,18 @@ def read_scenario(path: str | Path) -> dict[str, Any]:
     Raises:
         BadInput: no such file, or not TOML/JSON, with the reason.
     """
-    import json
-    import tomllib
+    if Path(path).suffix == ".json":
+        data = read_json(path)
+    else:
+        import tomllib
 
-    file = Path(path)
-    try:
-        text = file.read_text(encoding="utf-8")
-        data = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise BadInput(f"cannot read scenario {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
-        raise BadInput(f"scenario {path} is not valid: {error}") from error
+        text = read_text(path)
+        try:
+            data = tomllib.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise BadInput(f"{path} is not valid TOML: {error}") from None
     if not isinstance(data, dict):
-        raise BadInput(f"scenario {path} must hold a table of fields")
+        raise BadInput(f"{path} must hold the fields of a scenario, each under its name")
     return data
 
 

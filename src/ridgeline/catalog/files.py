@@ -9,6 +9,7 @@ from typing import Any
 
 from ridgeline.catalog.names import tokens_of
 from ridgeline.errors import BadInput
+from ridgeline.files import read_text
 
 __all__ = ["DATA", "INDEX", "Index", "build_index", "index_text", "read_index", "read_text",
            "read_toml", "toml_files"]
@@ -21,22 +22,6 @@ LARGEST_FILE = 4_000_000
 Index = dict[str, dict[str, Any]]
 
 
-def read_text(path: Path) -> str:
-    """A text file of reasonable size.
-
-    Raises:
-        BadInput: missing, too large, unreadable or not UTF-8; one line naming the file.
-    """
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise BadInput(f"{path}: larger than {LARGEST_FILE} bytes, not a catalog file")
-        return path.read_text("utf-8")
-    except OSError as error:
-        raise BadInput(f"cannot read {path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise BadInput(f"{path}: not UTF-8 text") from None
-
-
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file as plain data.
 
@@ -45,7 +30,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     import tomllib
 
-    text = read_text(path)
+    text = read_text(path, LARGEST_FILE)
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -168,7 +168,7 @@ def plain(entry: Any) -> dict[str, Any]:
 
 def _config(name: str) -> dict[str, Any]:
     """The bundled config.json of a model."""
-    from ridgeline.catalog.files import read_text
+    from ridgeline.files import read_text
 
     text = read_text(DATA / "models" / f"{name.replace('/', '__')}.json")
     config: dict[str, Any] = json.loads(text)

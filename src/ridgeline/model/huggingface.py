@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ridgeline.errors import BadInput
+from ridgeline.files import read_json
 from ridgeline.model.architecture import Architecture
 from ridgeline.model.decoder import Style, generic
 from ridgeline.model.defaults import with_defaults
@@ -37,13 +37,9 @@ def read_config(path: str | Path) -> dict[str, Any]:
     Raises:
         BadInput: not readable, not JSON, or not a group of fields.
     """
-    place = Path(path)
-    try:
-        data = json.loads(place.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadInput(f"cannot read {place.name} as a config: {error}") from None
+    data = read_json(path)
     if not isinstance(data, dict):
-        raise BadInput(f"{place.name}: expected a group of fields at the top")
+        raise BadInput(f"{path} is no config: expected a group of fields at the top")
     return data
 
 

@@ -7,9 +7,9 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from ridgeline.catalog.files import read_text
 from ridgeline.economics.energy_use import accuracy_per_joule, accuracy_per_kilowatt
 from ridgeline.errors import BadInput, nearest
+from ridgeline.files import read_text
 from ridgeline.quantity import Quantity
 from ridgeline.questions.answer import Answer, Cell, Table
 from ridgeline.report.figure import Axis, Figure, Line, Scatter, Text
@@ -35,7 +35,7 @@ def read_systems(path: str | Path) -> tuple[System, ...]:
     Raises:
         BadInput: unreadable, a missing or unknown column, or a number out of range, with the line.
     """
-    rows = csv.DictReader(read_text(Path(path)).splitlines())
+    rows = csv.DictReader(read_text(path).splitlines())
     header = tuple(rows.fieldnames or ())
     for column in header:
         if column not in _COLUMNS:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ridgeline.errors import BadInput
+from ridgeline.files import read_text
 from ridgeline.quantity import Quantity
 from ridgeline.reasoning.coverage import pass_at_k
 
@@ -66,11 +67,7 @@ def _first(wanted: Sequence[str], names: set[str]) -> str | None:
 
 
 def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot read results {path}: {getattr(error, 'strerror', None) or error}"
-                       ) from error
+    text = read_text(path)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         for at, line in enumerate(text.splitlines(), 1):
             if line.strip():

@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from ridgeline.errors import BadInput
+from ridgeline.files import read_text
 
 __all__ = ["ClaimRow", "audited", "parse_claims", "read_claims"]
 
@@ -60,13 +61,7 @@ def read_claims(path: str | Path) -> tuple[ClaimRow, ...]:
     Raises:
         BadInput: no such file, no column `quote`, or a malformed row, with its line.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise BadInput(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise BadInput(f"{path} is not UTF-8 text") from None
-    return parse_claims(text, str(path))
+    return parse_claims(read_text(path), str(path))
 
 
 def parse_claims(text: str, name: str) -> tuple[ClaimRow, ...]:

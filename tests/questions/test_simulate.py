@@ -32,6 +32,7 @@ def test_every_promised_number_is_there():
 @pytest.mark.parametrize("changed", [
     {}, {"model": "Llama-3.1-70B", "machine": "8xH100-SXM"},
     {"model": "Qwen3-30B-A3B", "machine": "H200"},
+    {"model": "Qwen3-30B-A3B", "machine": "2xH200", "attention_dp": 2, "ep": 2},
     {"machine": "A100-80GB-SXM", "engine": "sglang"},
     {"model": "gpt-oss-120b", "machine": "H100-SXM", "engine": "trtllm"}])
 @pytest.mark.parametrize("concurrency", [1, 16, 64])

@@ -7,6 +7,7 @@ import pytest
 from ridgeline.questions.performance import deployed_of
 from ridgeline.questions.resolve import resolve
 from ridgeline.scenario import Scenario
+from ridgeline.serving.engine_rules import engine_scheduler
 from ridgeline.serving.latency import Pools, latency
 from ridgeline.serving.measured_run import STEADY
 from ridgeline.serving.scheduler import Scheduler
@@ -25,6 +26,8 @@ def replica_of(**fields):
 
 @pytest.mark.parametrize("concurrency", [1, 7, 48])
 @pytest.mark.parametrize("fields", [{}, {"model": "Qwen3-30B-A3B", "machine": "H200"},
+                                    {"model": "Qwen3-30B-A3B", "machine": "2xH200",
+                                     "attention_dp": 2, "ep": 2},
                                     {"engine": "sglang", "machine": "A100-80GB-SXM"}])
 def test_the_closed_loop_has_the_means_of_the_engine_layer(fields, concurrency):
     replica = replica_of(**fields)
@@ -32,8 +35,9 @@ def test_the_closed_loop_has_the_means_of_the_engine_layer(fields, concurrency):
     prompt, output = round(1000 * STRETCH), round(200 * STRETCH)
     goal = latency(Pools(replica, replica), STEADY, concurrency=concurrency, prompt=prompt,
                    output=output)
-    rules = dataclasses.replace(Scheduler.of_policy(replica.policy),
-                                prompt_factor=found.prompts / found.decode)
+    rules = dataclasses.replace(
+        engine_scheduler(replica, Scheduler.of_policy(replica.policy)),
+        prompt_factor=found.prompts / found.decode)
     run = simulate_replica(scaled(replica.table, found.decode), _wave(concurrency, prompt, output),
                            rules, concurrency=concurrency)
     assert run.ttft.mean() + found.outside == pytest.approx(goal.ttft, rel=0.01)

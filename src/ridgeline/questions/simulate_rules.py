@@ -32,6 +32,7 @@ def scheduler_of(replica: Deployed, requests: Requests, asked: Asked) -> Schedul
         BadInput: an unknown name, or rules that contradict each other.
         Infeasible: the KV cache holds nothing.
     """
+    from ridgeline.serving.engine_rules import engine_scheduler
     from ridgeline.serving.scheduler import Scheduler, named_scheduler
 
     policy, foot = replica.policy, replica.footprint
@@ -41,15 +42,18 @@ def scheduler_of(replica: Deployed, requests: Requests, asked: Asked) -> Schedul
     blocks = None if math.isinf(tokens) else int(tokens // block)
     if blocks == 0:
         raise Infeasible("does not fit: the KV cache holds less than one block")
-    if blocks is not None and blocks > 1 and replica.deployment.engine == "vllm":
-        blocks -= 1     # vLLM keeps one block empty, to stand for "no block"
+    copies = replica.deployment.attention_dp
+    if blocks is not None and blocks > copies and replica.deployment.engine == "vllm":
+        blocks -= copies    # vLLM keeps one block a copy empty, to stand for "no block"
     name = asked.scheduler or _RULES.get(replica.deployment.engine, "vllm")
     base = named_scheduler(name, Scheduler(policy.token_budget, policy.max_num_seqs, blocks,
-                                           block))
+                                           block, interval=asked.interval))
+    base = engine_scheduler(replica, base)
+    copies = base.ranks.count
     return dataclasses.replace(
-        base, order=asked.order, interval=asked.interval, most_waiting=asked.max_waiting,
-        speculation=_speculation(asked), swap=_swap(replica, asked, mean),
-        prefix_cache=_prefix_cache(replica, asked, mean))
+        base, order=asked.order, most_waiting=asked.max_waiting,
+        speculation=_speculation(asked), swap=_swap(replica, asked, mean, copies),
+        prefix_cache=_prefix_cache(replica, asked, mean, copies))
 
 
 def _speculation(asked: Asked) -> Speculation | None:
@@ -77,25 +81,33 @@ def _host_seconds(replica: Deployed, context: float) -> float:
     return _kv_bytes(replica, context) / (chips * chip.host.bandwidth)
 
 
-def _swap(replica: Deployed, asked: Asked, context: float) -> Swap | None:
+def _swap(replica: Deployed, asked: Asked, context: float, copies: int) -> Swap | None:
+    """Each attention copy has its share of the host's memory and its own devices' links."""
     from ridgeline.serving.rules import Swap
 
     if not asked.swap:
         return None
-    return Swap(int(asked.swap // _kv_bytes(replica, context)), _host_seconds(replica, context))
+    return Swap(int(asked.swap / copies // _kv_bytes(replica, context)),
+                copies * _host_seconds(replica, context))
 
 
-def _prefix_cache(replica: Deployed, asked: Asked, context: float) -> PrefixCache | None:
-    """The cache's tiers: disk passes through the host, so its time is the slower of the two."""
+def _prefix_cache(replica: Deployed, asked: Asked, context: float, copies: int
+                  ) -> PrefixCache | None:
+    """The cache's tiers: disk passes through the host, so its time is the slower of the two.
+
+    Each attention copy has its share of them, and its own devices' links.
+    """
     from ridgeline.serving.rules import PrefixCache
 
     if not asked.prefix_cache:
         return None
     bytes_per_token = _kv_bytes(replica, context)
-    host = _host_seconds(replica, context) if asked.host_cache or asked.disk_cache else 0.0
+    host = 0.0
+    if asked.host_cache or asked.disk_cache:
+        host = copies * _host_seconds(replica, context)
     disk = bytes_per_token / _disk_bandwidth(asked.disk_tier) if asked.disk_cache else 0.0
-    return PrefixCache(int(asked.host_cache // bytes_per_token),
-                       int(asked.disk_cache // bytes_per_token), host, max(host, disk))
+    return PrefixCache(int(asked.host_cache / copies // bytes_per_token),
+                       int(asked.disk_cache / copies // bytes_per_token), host, max(host, disk))
 
 
 def _disk_bandwidth(name: str) -> float:

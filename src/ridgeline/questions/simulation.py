@@ -139,7 +139,7 @@ def numbers_of(setup: Setup, asked: Asked, run: Run) -> dict[str, float]:
     from ridgeline.serving.summary import summarise
 
     return summarise(run, extra=setup.outside, ttft=asked.ttft, tpot=asked.tpot,
-                     replicas=setup.replicas, kv_blocks=setup.scheduler.kv_blocks)
+                     replicas=setup.replicas, kv_blocks=setup.scheduler.all_blocks)
 
 
 def run_requests(setup: Setup, asked: Asked, seed: int, end: int | None = None) -> Run:

@@ -47,7 +47,7 @@ class Deployed:
     @functools.cached_property
     def costs(self) -> EngineCosts:
         """The engine's own costs."""
-        return engine_costs(self.deployment.engine)
+        return engine_costs(self.deployment.engine, self.cluster.chip)
 
     @functools.cached_property
     def timer(self) -> StepTimer:

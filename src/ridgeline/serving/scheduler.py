@@ -109,6 +109,11 @@ class Scheduler:
         return self.speculation.drafts if self.speculation else 0
 
     @property
+    def all_blocks(self) -> int | None:
+        """KV blocks of all ranks; None: no limit."""
+        return None if self.kv_blocks is None else self.kv_blocks * self.ranks.count
+
+    @property
     def by_key(self) -> bool:
         """Whether waiting requests are kept in an ordered queue."""
         return self.order != "fcfs" or self.most_waiting is not None

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from ridgeline.serving.closed_loop import protocol_lengths
 from ridgeline.serving.deployed import Deployed
+from ridgeline.serving.engine_rules import engine_scheduler
 from ridgeline.serving.latency import Latency, Pools, first_steps, latency
 from ridgeline.serving.measured_run import STEADY
 from ridgeline.serving.requests import Requests, closed_loop_requests
@@ -104,6 +105,9 @@ def _streamed(replica: Deployed, concurrency: int, prompt: int, output: int) -> 
     step = float(table.seconds(sequences=concurrency, context=prompt + output / 2))
     spreads = [(rate.value / rate.high, rate.value / rate.low)
                for rate in (rates.prompt, rates.generation)]
+    if replica.deployment.engine in replica.cluster.chip.kernels:
+        # The table holds steps measured on this machine; a prompt spares some of its last layer.
+        return StepFactors(min(1.0, prompt / rates.prompt.value / alone), 1.0, 0.0, *spreads)
     return StepFactors(max(prompt / rates.prompt.value / alone, least[0]),
                        max(concurrency / rates.generation.value / step, least[1]), 0.0, *spreads)
 
@@ -127,8 +131,19 @@ def _solved(replica: Deployed, goal: Latency, concurrency: int, prompt: int, out
     costs, prompts, decode = replica.costs, 1.0, 1.0
     run = _run(replica, requests, rules, concurrency, prompts, decode)
     around = costs.request + first_steps(STEADY, costs) * goal.tpot
-    wait = costs.queue * float(run.ttft.mean())
+    plain = float(run.ttft.mean())
+    wait = costs.queue * plain
     wait, outside = (goal.ttft * part / (around + wait) for part in (wait, around))
+    # The fitted time outside holds what the engine's own scheduler adds to the plain replay: steps
+    # decided ahead, a queue for each attention copy. The simulator spends it inside the steps.
+    rules = dataclasses.replace(engine_scheduler(replica, rules),
+                                max_num_seqs=max(1, concurrency))
+    if rules.kv_blocks is not None:
+        rules = dataclasses.replace(rules, kv_blocks=max(
+            rules.kv_blocks, int((requests.prompt + requests.output).max())))
+    run = _run(replica, requests, rules, concurrency, prompts, decode)
+    outside = max(0.0, outside - max(0.0, float(run.ttft.mean()) - plain))
+    wait = goal.ttft - outside
     for _ in range(_ROUNDS):
         wrong = wait / float(run.ttft.mean()), 1.0
         prompts = max(prompts * wrong[0], least[0])

@@ -10,9 +10,12 @@ from __future__ import annotations
 import functools
 import json
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ridgeline.errors import BadInput
+
+if TYPE_CHECKING:
+    from ridgeline.machine import Chip
 
 __all__ = ["FIXED", "PROMPTS_FIRST", "RESERVED", "EngineCosts", "engine_content", "engine_costs"]
 
@@ -79,8 +82,16 @@ def engine_content() -> dict[str, Any]:
     return loaded
 
 
-def engine_costs(engine: str) -> EngineCosts:
+def engine_costs(engine: str, chip: Chip | None = None) -> EngineCosts:
     """The costs of an engine.
+
+    Its factors on kernels were found where kernel tables and whole servers of one family of chips
+    stood side by side. A chip of another family that has kernel tables of its own keeps their
+    times; without such tables, pooled kernels need the factors all the same.
+
+    Args:
+        engine: name of the engine.
+        chip: what it runs on; None: one of those it was compared on.
 
     Raises:
         BadInput: the times of the engine were never measured.
@@ -93,4 +104,27 @@ def engine_costs(engine: str) -> EngineCosts:
     known = {f.name for f in fields(EngineCosts)}
     chosen = {k: v for k, v in engines[engine].items() if k in known}
     chosen["kernels"] = tuple(sorted(chosen.get("kernels", {}).items()))
+    if chip is not None and _keeps_its_kernels(engine, chip):
+        chosen["kernels"] = ()
     return EngineCosts(**chosen)
+
+
+def _keeps_its_kernels(engine: str, chip: Chip) -> bool:
+    """Whether a chip has this engine's kernels measured, in a family no server was measured of."""
+    from ridgeline.timing.kernels.store import calibration_name, kernel_family, load
+
+    own = ("chip", calibration_name(chip.name), engine)
+    measured = load("gemm").keys()
+    if own not in {key[:3] for key in measured}:
+        return False
+    chips = tuple(sorted({pair.split("|")[1] for pair in engine_content()["pairs"]}))
+    return kernel_family(chip) not in _families(chips)
+
+
+@functools.lru_cache(maxsize=8)
+def _families(chips: tuple[str, ...]) -> frozenset[str]:
+    """The kernel families of chips of the catalog."""
+    from ridgeline.catalog import load_chip
+    from ridgeline.timing.kernels.store import kernel_family
+
+    return frozenset(kernel_family(load_chip(name)) for name in chips)

@@ -1,0 +1,31 @@
+"""Whose kernels an engine's factors are for."""
+
+import pytest
+
+from ridgeline.catalog import load_chip
+from ridgeline.errors import BadInput
+from ridgeline.timing.engine import engine_content, engine_costs
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
+def test_factors_hold_where_servers_and_kernels_were_measured_side_by_side(engine):
+    fitted = engine_costs(engine).kernels
+    assert fitted
+    for chip in {pair.split("|")[1] for pair in engine_content()["pairs"]}:
+        assert engine_costs(engine, load_chip(chip)).kernels == fitted
+
+
+def test_a_chip_of_another_family_keeps_its_measured_kernels():
+    found = engine_costs("vllm", load_chip("RTX-PRO-6000"))
+    assert found.kernels == () and found.factor("grouped_matmul") == 1.0
+    assert found.layer == engine_costs("vllm").layer
+
+
+def test_pooled_kernels_need_the_factors():
+    """No kernels of this card were measured: they come from others, as the factors do."""
+    assert engine_costs("vllm", load_chip("RTX-4090")).kernels == engine_costs("vllm").kernels
+
+
+def test_an_engine_never_measured_is_named():
+    with pytest.raises(BadInput, match="nosuch"):
+        engine_costs("nosuch")

@@ -17,7 +17,7 @@ from ridgeline.questions.plan_ask import PlanAsk, Planned, planned
 if TYPE_CHECKING:
     from ridgeline.questions.plan_finalists import Settled
     from ridgeline.report.figure import Figure
-    from ridgeline.search.findings import Findings
+    from ridgeline.search.findings import Findings, PairSearch
     from ridgeline.search.row import Row
 
 __all__ = ["PlanAnswer", "PlanAsk", "plan", "plan_figure"]
@@ -159,6 +159,8 @@ def _fine_print(asked: Planned, found: Findings, settled: Settled) -> list[str]:
                 "asked again as `estimate` answers")
     notes = [replayed + ("; none left out could be better within the form's error."
                          if settled.proven else "; rows beyond --finalists were not.")]
+    if found.pairs is not None and settled.best is not None:
+        notes.append(_pairs_said(found.pairs, settled.best))
     notes.append("Targets are on means. Price a token: rent shared by the time that prompts and "
                  "decoding take, at full use of the batch; energy: board power at its limit.")
     if asked.goal.rate is not None:
@@ -171,6 +173,15 @@ def _fine_print(asked: Planned, found: Findings, settled: Settled) -> list[str]:
                      f"{draft.tokens_per_step:.2f} a step (acceptance: {draft.source}); its "
                      "effect on errors was not measured.")
     return notes
+
+
+def _pairs_said(pairs: PairSearch, best: Row) -> str:
+    """How complete the search of pools is."""
+    said = (f"Prefill and decode pools: {pairs.evaluated:,} of {pairs.possible:,} pairs of "
+            "replicas evaluated; ")
+    gain = 1 - pairs.left / best.objective
+    return said + (f"the others could be at most {gain:.1%} better." if gain > 0 else
+                   "bounds show that none of the others is better.")
 
 
 def _derivation(asked: Planned, best: Row) -> tuple[Any, ...]:

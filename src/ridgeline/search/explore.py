@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +12,16 @@ from ridgeline.model.architecture import Architecture
 from ridgeline.quantity import format_si
 from ridgeline.search.curves import Array
 from ridgeline.search.evaluate import Aggregated, ladder, pieces
-from ridgeline.search.findings import Findings, Piece
+from ridgeline.search.findings import Findings, PairSearch, Piece
 from ridgeline.search.goal import Goal
 from ridgeline.search.offers import Offer
-from ridgeline.search.pools import best_pairs, pool_pieces
+from ridgeline.search.pools import (
+    TwoPools,
+    best_pairs,
+    pool_pieces,
+    possible_pairs,
+    promising_pairs,
+)
 from ridgeline.search.rated import Fitted, Rated, Requests, fitted, timed
 from ridgeline.search.space import Choices, Invalid, Shape, shapes
 from ridgeline.serving.deployed import tables_together
@@ -26,6 +33,8 @@ MODES = ("aggregated", "disaggregated", "both")
 CHUNKS: tuple[int | None, ...] = (None, 2048)
 # Shapes whose kernels are timed together: enough to share most, few enough to hold.
 _TOGETHER = 128
+# Pairs of pools evaluated at most; how good the others could be is told.
+MOST_PAIRS = 512
 
 
 @dataclass(frozen=True)
@@ -86,9 +95,31 @@ def explore(space: Space, requests: Requests, goal: Goal, *,
         if advance is not None:
             advance(done, len(every))
     if space.mode != "aggregated":
-        for pair in best_pairs(space.architecture, kept, goal):
-            take(pair, pool_pieces(pair, len(found.models), goal, batches))
+        _pools(space, kept, goal, batches, found, take)
     return found
+
+
+def _pools(space: Space, kept: Sequence[Rated], goal: Goal, batches: Array, found: Findings,
+           take: Callable[[Any, Iterator[Piece]], None]) -> None:
+    """Pairs for the frontier, then every pair that could be better than the best so far."""
+    done: set[tuple[int, int]] = set()
+
+    def evaluate(pair: TwoPools) -> None:
+        done.add((id(pair.prefill), id(pair.decode)))
+        take(pair, pool_pieces(pair, len(found.models), goal, batches))
+
+    for pair in best_pairs(space.architecture, kept, goal):
+        evaluate(pair)
+    left = math.inf
+    for least, pair in promising_pairs(space.architecture, kept, goal, batches):
+        if (id(pair.prefill), id(pair.decode)) in done:
+            continue
+        if least > found.ceiling or len(done) >= MOST_PAIRS:
+            left = least
+            break
+        evaluate(pair)
+    if done:
+        found.pairs = PairSearch(possible_pairs(kept), len(done), left)
 
 
 def _rated(found: Findings, space: Space, every: Sequence[Shape | Invalid], requests: Requests,

@@ -13,7 +13,7 @@ from ridgeline.search.goal import VERDICTS, Goal, Scored
 from ridgeline.search.pareto import covered, frontier
 from ridgeline.search.rated import Times
 
-__all__ = ["Findings", "Key", "Piece", "Rejection"]
+__all__ = ["Findings", "Key", "PairSearch", "Piece", "Rejection"]
 
 # Candidates kept when a sweep has more than a replay could ever look at.
 MOST_CANDIDATES = 4096
@@ -26,6 +26,21 @@ class Key:
     model: int
     setting: int
     batch: int
+
+
+@dataclass(frozen=True)
+class PairSearch:
+    """How far the pairs of prefill and decode pools were gone through.
+
+    Attributes:
+        possible: pairs of replicas of one engine, format and maker.
+        evaluated: of them, with all their batches.
+        left: least objective that any other could have; infinite when none will do.
+    """
+
+    possible: int
+    evaluated: int
+    left: float
 
 
 @dataclass(frozen=True)
@@ -94,6 +109,7 @@ class Findings:
         evaluated, feasible: rows seen, and rows that meet everything.
         models: deployments in order of their numbers.
         rejected: (family, reason) -> Rejection.
+        pairs: how the pairs of pools were gone through; None: there were none to try.
     """
 
     goal: Goal
@@ -104,6 +120,7 @@ class Findings:
     good_families: set[str] = field(default_factory=set)
     least_ttft: float = np.inf
     least_tpot: float = np.inf
+    pairs: PairSearch | None = None
     ceiling: float = np.inf
     _points: Any = field(default_factory=lambda: np.zeros((0, 3)))
     _keys: Any = field(default_factory=lambda: np.zeros((0, 3), np.int64))

@@ -18,6 +18,8 @@ __all__ = ["MINIMIZE", "VERDICTS", "Goal", "Scored", "prompt_wait", "queue_wait"
 
 MINIMIZE = ("cost", "latency", "energy", "chips")
 # What a row is turned down for, in the order they are looked at; 0 is "meets everything".
+# Share of an objective by which rows that are equal in it differ with their speed.
+TIE = 1e-6
 VERDICTS = ("meets", "kv", "chips", "budget", "load", "ttft", "tpot")
 
 
@@ -185,7 +187,7 @@ def score(goal: Goal, replica: Replica, *, batch: Array, room: Array, ttft: Arra
              "energy": joules, "chips": chips if goal.loaded
              else np.broadcast_to(np.asarray(replica.chips, float), e2e.shape)}[goal.minimize]
     # Of rows that cost the same, the faster one.
-    objective = first * (1.0 + 1e-6 * e2e / (1.0 + e2e))
+    objective = first * (1.0 + TIE * e2e / (1.0 + e2e))
     return Scored(replicas, chips, waited, output, usd, np.asarray(per_mtok), np.asarray(joules),
                   objective, _verdict(goal, replica, batch, room, waited, tpot, replicas, usd))
 

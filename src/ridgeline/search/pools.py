@@ -6,6 +6,7 @@ import copy
 import functools
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from ridgeline.numeric import Numeric
 from ridgeline.search.curves import Array
 from ridgeline.search.findings import Piece
 from ridgeline.search.goal import Goal, Replica, Scored, score
+from ridgeline.search.pool_bounds import DecodeSide, PrefillSide, least_objective
 from ridgeline.search.rated import (
     POOLS_APART,
     Line,
@@ -30,7 +32,7 @@ from ridgeline.serving.latency import Pools, case_of
 from ridgeline.serving.measured_run import STEADY
 
 __all__ = ["DECODE_WORKERS", "TwoPools", "best_pairs", "kv_transfer_time",
-           "pool_pieces"]
+           "pool_pieces", "possible_pairs", "promising_pairs"]
 
 # Decode replicas of one unit; whole units are repeated.
 DECODE_WORKERS = (1, 2, 3, 4, 6, 8)
@@ -216,15 +218,63 @@ def _link(pair: TwoPools) -> tuple[Link, int] | None:
 
 def best_pairs(architecture: Architecture, rated: Sequence[Rated], goal: Goal
                ) -> Iterator[TwoPools]:
-    """Pairs worth evaluating, of each engine, format and maker: the prefill replicas that do most
-    prompts a dollar (or chip) and the fastest, with the decode replicas that do most tokens under
-    the target and the fastest.
+    """Pairs likely to be on the frontier, of each engine, format and maker: the prefill replicas
+    that do most prompts a dollar (or chip) and the fastest, with the decode replicas that do most
+    tokens under the target and the fastest.
 
     Args:
         architecture: the model.
         rated: replicas that fit.
         goal: targets.
     """
+    for group, kv in _groups(architecture, rated):
+        for one, many in itertools.product(_best_prefill(group), _best_decode(group, goal)):
+            pair = TwoPools(one, many, kv)
+            both = one.shape.chips + many.shape.chips
+            room = one.shape.offer is not many.shape.offer or both <= one.shape.offer.limit
+            if room and math.isfinite(pair.transfer_s):
+                yield pair
+
+
+def promising_pairs(architecture: Architecture, rated: Sequence[Rated], goal: Goal,
+                    batches: Array) -> list[tuple[float, TwoPools]]:
+    """Every pair that could meet the goal, each with what its objective is at least, least first.
+
+    Args:
+        architecture: the model.
+        rated: replicas that fit.
+        goal: what is wanted.
+        batches: to be tried, rising.
+    """
+    made: list[tuple[float, int, TwoPools]] = []
+    for group, kv in _groups(architecture, rated):
+        alone = [TwoPools(one, one, kv).prompt_s for one in group]
+        first = PrefillSide.of(group, alone, MATCHED)
+        floor = np.array([one.ttft_floor for one in group])[:, None]
+        for many in group:
+            pairs = [TwoPools(one, many, kv) for one in group]
+            lines = TwoPools(group[0], many, kv)._lines
+            side = DecodeSide.of(many, lines, batches, slowest=max(alone), matched=MATCHED,
+                                 ttft=goal.ttft)
+            least = least_objective(
+                goal, first, side, transfer=np.array([[t] for t in _transfers(pairs)]),
+                floor=floor, most_workers=DECODE_WORKERS[-1],
+                prompt=many.requests.prompt.mean, output=float(many.requests.mean_output))
+            for i in np.flatnonzero(np.isfinite(least)):
+                vars(pairs[i])["_lines"] = lines        # they follow the decode replica alone
+                made.append((float(least[i]), len(made), pairs[i]))
+    return [(least, pair) for least, _, pair in sorted(made, key=lambda entry: entry[:2])]
+
+
+def possible_pairs(rated: Sequence[Rated]) -> int:
+    """How many pairs of replicas could serve one another, whatever the goal."""
+    kinds = Counter(_kind(one) for one in rated)
+    return sum(count * count for count in kinds.values())
+
+
+def _groups(architecture: Architecture, rated: Sequence[Rated]
+            ) -> Iterator[tuple[list[Rated], float]]:
+    """Replicas that can serve one another, with the bytes of a prompt's cache."""
     if not rated or rated[0].requests.mean_output <= 1:
         return
     prompt = rated[0].requests.mean_prompt
@@ -233,13 +283,26 @@ def best_pairs(architecture: Architecture, rated: Sequence[Rated], goal: Goal
         groups.setdefault(_kind(one), []).append(one)
     for group in groups.values():
         kv_bits = group[0].shape.formats.kv.bytes * 8
-        kv = float(architecture.cache_bytes(prompt, kv_bits=kv_bits))
-        for one, many in itertools.product(_best_prefill(group), _best_decode(group, goal)):
-            pair = TwoPools(one, many, kv)
-            both = one.shape.chips + many.shape.chips
-            room = one.shape.offer is not many.shape.offer or both <= one.shape.offer.limit
-            if room and math.isfinite(pair.transfer_s):
-                yield pair
+        yield group, float(architecture.cache_bytes(prompt, kv_bits=kv_bits))
+
+
+def _transfers(pairs: Sequence[TwoPools]) -> list[float]:
+    """Transfer times; infinite where two replicas do not fit on the offer they share."""
+    known: dict[Any, float] = {}
+    for pair in pairs:
+        key = _ends(pair)
+        if key not in known:
+            one, many = pair.prefill.shape, pair.decode.shape
+            apart = one.offer is not many.offer
+            known[key] = (pair.transfer_s if apart or one.chips + many.chips <= one.offer.limit
+                          else math.inf)
+    return [known[_ends(pair)] for pair in pairs]
+
+
+def _ends(pair: TwoPools) -> tuple[int, int, int, int]:
+    """What the way of a cache follows."""
+    one, many = pair.prefill.shape, pair.decode.shape
+    return id(one.offer), one.chips, id(many.offer), many.chips
 
 
 def _kind(one: Rated) -> tuple[str | None, ...]:

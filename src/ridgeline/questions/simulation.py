@@ -180,12 +180,22 @@ def _served(table: StepTable, requests: Requests, rules: Scheduler, setup: Setup
     return run
 
 
-def prepare(scenario: Scenario, asked: Asked) -> Setup:
-    """Requests, replica and rules of a question. Raises as `simulate`."""
+def prepare(scenario: Scenario, asked: Asked, given_requests: Requests | None = None) -> Setup:
+    """Requests, replica and rules of a question. Raises as `simulate`.
+
+    Args:
+        scenario: model, machine, deployment, workload.
+        asked: load, fleet, rules, targets.
+        given_requests: to be served instead of those asked for, which then only say whether the
+            loop is closed.
+    """
     from ridgeline.questions.fit import shortfall
     from ridgeline.serving.step_factors import StepFactors
 
-    requests, notes = _requests(scenario, asked, asked.seed)
+    if given_requests is None:
+        requests, notes = _requests(scenario, asked, asked.seed)
+    else:
+        requests, notes = given_requests, []
     if asked.plan:
         scenario, said = planned_scenario(scenario, asked)
         notes.append(said)

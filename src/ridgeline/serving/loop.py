@@ -179,7 +179,7 @@ def decode_run(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: F
     running = n[at.RUNNING]
     rows = running + n[at.PAD]
     # The last token of the batch is not as old as the last step is long.
-    alone = x[at.INTERVAL] > 0 or (
+    alone = x[at.INTERVAL] > 0 or n[at.DETAIL] > 0 or (
         not n[at.MIXED] and (x[at.SINCE] != x[at.NOW] or n[at.FRESH] > 0))
     steps, limit = alike_steps(n, x, slot, job, when, key, queue, alone)
     context = n[at.BASE] / running + n[at.STEP] + 1

@@ -264,7 +264,7 @@ def joint_run(n: IntRows, x: FloatRows, slot: IntRows, job: Ints, when: Floats, 
 @compiled
 def alike(n: IntRows, x: FloatRows, first: int, ranks: int) -> bool:
     """Whether the step composed decodes only, like those after it."""
-    if n[first][at.DRAFTS] > 0 or x[first][at.INTERVAL] > 0:
+    if n[first][at.DRAFTS] > 0 or n[first][at.DETAIL] > 0 or x[first][at.INTERVAL] > 0:
         return False
     for r in range(first, first + ranks):
         if n[r][at.NEW] > 0 or n[r][at.PREEMPTED] or x[r][at.DELAY] > 0:

@@ -50,6 +50,8 @@ class Scheduler:
             for the scheduler: who arrives or leaves meanwhile counts a step later.
         ranks: attention copies that schedule for themselves and step together; one: the replica
             is a single scheduler.
+        detail: take every step by itself and keep it in the timeline, of which every second row
+            is dropped whenever it is full.
     """
 
     token_budget: int = 8192
@@ -69,6 +71,7 @@ class Scheduler:
     seed: int = 0
     overlap: bool = False
     ranks: Ranks = field(default_factory=Ranks)
+    detail: bool = False
 
     def __post_init__(self) -> None:
         for name in ("token_budget", "max_num_seqs", "block_size"):

@@ -29,6 +29,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 _SAMPLES = 1024
 _FIRST_PERIOD = 0.01
+_DETAILED_SAMPLES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,8 @@ class Replica:
         self.x = np.zeros(at.CLOCKS)
         self.slot = np.full(seats * (at.SLOT + 2), -1, np.int64)
         self.hist = np.zeros(at.BINS)
-        self.trace = np.zeros(_SAMPLES * at.SAMPLE)
+        self.samples = _DETAILED_SAMPLES if scheduler.detail else _SAMPLES
+        self.trace = np.zeros(self.samples * at.SAMPLE)
         self.seats, self.scheduler = seats, scheduler
         self._set_limits(arrays)
         after = self.slot[: seats * at.SLOT].reshape(seats, at.SLOT)[:, at.AFTER]
@@ -167,7 +169,7 @@ class Replica:
         n[[at.HEAD, at.TAIL, at.LAST, at.PARTIAL, at.STACK]] = -1
         n[at.MIXED], n[at.STATIC] = rules.prompts == "mixed", rules.static
         n[at.BY_KEY], n[at.LIMIT] = rules.by_key, rules.most_waiting or 0
-        n[at.OVERLAP] = rules.overlap
+        n[at.OVERLAP], n[at.DETAIL] = rules.overlap, rules.detail
         n[at.DRAFTS], n[at.SEED] = rules.drafts, rules.seed % 2**31
         if rules.speculation:
             x[at.DRAFT_COST] = rules.speculation.draft_cost
@@ -175,10 +177,10 @@ class Replica:
             n[at.HOST_FREE] = rules.swap.tokens // rules.block_size
             x[at.SWAP] = rules.swap.seconds_per_token * rules.block_size
         n[at.JOIN_AT], n[at.HEAP_AT] = self.seats * at.SLOT, self.seats * (at.SLOT + 1)
-        n[at.SAMPLE_ROOM] = _SAMPLES
+        n[at.SAMPLE_ROOM] = self.samples
         x[at.UNTIL], x[at.INTERVAL] = at.NEVER, rules.interval
         x[at.RESERVE] = -1.0 if rules.reserve is None else rules.reserve
-        x[at.PERIOD] = _FIRST_PERIOD
+        x[at.PERIOD] = 0.0 if rules.detail else _FIRST_PERIOD
         x[at.PROMPTS] = rules.prompt_factor
 
     @property

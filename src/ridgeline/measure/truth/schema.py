@@ -122,6 +122,12 @@ _SYSTEMS = (
            ("n_gpus", "tp", "pp", "ep", "dp", "isl_tokens", "osl_tokens"),
            ("gpu", "n_gpus", "engine", "model", "weight_dtype", "isl_tokens", "osl_tokens",
             "concurrency_or_mode"), ("regime",)),
+    Schema("serving_replay", "serving",
+           ("run", "gpu", "engine", "engine_version", "model", "clock", "requests"), ("n_gpus",),
+           tuple(Measure(f"{name}_{part}", f"{name}_{part}_s", 1.0, "s")
+                 for name in ("ttft", "tpot", "latency") for part in ("mean", "p90")),
+           ("tp", "ep", "attention_dp", "max_num_seqs", "max_num_batched_tokens",
+            "max_model_len"), ("run",), ("run",)),
     Schema("single_stream", "serving", ("source", "device", "engine", "model", "quant"), (),
            (Measure("gen_tps", "gen_tokens_per_s", 1.0, "token/s"),
             Measure("prompt_tps", "prompt_tokens_per_s", 1.0, "token/s")),

@@ -34,6 +34,7 @@ PREDICTORS = {
     "models": "ridgeline.measure.validate.models",
     "memory": "ridgeline.measure.validate.memory",
     "serving_latency": "ridgeline.measure.validate.serving_latency",
+    "serving_replay": "ridgeline.measure.validate.serving_replay",
     "serving_throughput": "ridgeline.measure.validate.serving_throughput",
     "single_stream": "ridgeline.measure.validate.single_stream",
     **dict.fromkeys(("retrieval", "encoder"), "ridgeline.measure.validate.retrieval"),

@@ -112,3 +112,24 @@ def test_catalogs_are_json_without_infinities(kind: str) -> None:
 def test_counts_beyond_sense_are_refused_at_once(text: str, says: str) -> None:
     with pytest.raises(BadInput, match=says):
         run(text)
+
+
+def every_command() -> list[tuple[str, click.Command]]:
+    """Every command and every command of a group, with its words."""
+    found = []
+    for name in COMMANDS:
+        found.append((name, command(name)))
+        inner = getattr(found[-1][1], "commands", {})
+        found += [(f"{name} {word}", one) for word, one in inner.items()]
+    return found
+
+
+@pytest.mark.parametrize(("words", "found"), every_command(),
+                         ids=[words for words, _ in every_command()])
+def test_every_option_says_what_it_is(words, found):
+    texts = {option.opts[0]: option.help or "" for option in found.params
+             if isinstance(option, click.Option) and option.name != "help"}
+    unsaid = [flag for flag, text in texts.items() if not text or text.startswith(("Of ", "["))]
+    assert unsaid == []
+    assert not {"--price", "--usd-per-chip-hour"} & set(texts)
+    assert texts.get("--usd-per-hour", "Rent of one chip").startswith("Rent of one chip")

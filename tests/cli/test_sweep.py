@@ -47,7 +47,7 @@ def test_a_picture(small):
 @pytest.mark.parametrize(("flags", "said"), [
     ("--jobs 0", "--jobs must be a whole number"), ("--limit nine", "--limit must be"),
     ("--limit 5", "6 combinations"), ("--x context", "give --plot FILE"),
-    ("--out ''", "--out needs a name"), ("--plot ''", "--plot needs a name"),
+    ("--out ''", "--out needs a name"), ("--plot ''", "--plot needs a file name"),
     ("--plot room.doc", "must end in"), ("--question plan", "unknown question"),
     ("--on-ray ''", "address of a Ray cluster"), ("--out small.toml", "is a file"),
 ])

@@ -18,7 +18,7 @@ from ridgeline.cli.options import output_options, read_options, scenario_options
 @click.option("--percentile", metavar="P", help="Share of requests [%] that keeps each target. "
               "[default: 95]")
 @click.option("--precision", metavar="X", help="Relative precision of the rate. [default: 0.01]")
-@output_options(plot="Draw the load curve.", simulated=True)
+@output_options(plot="Draw the load curve.", explained=False, ideal=False)
 def capacity(**options: Any) -> None:
     """How much load does MODEL take, or how many replicas, within --ttft and --tpot?
 

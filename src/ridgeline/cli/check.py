@@ -51,8 +51,7 @@ def _measured(command: Any) -> Any:
 @click.option("--audited", is_flag=True, help="Grade the 190 claims that come with the package.")
 @click.option("--markdown", metavar="FILE", help="Write the graded table as a page.")
 @click.option("--out", metavar="FILE", help="Write the graded table as CSV.")
-@output_options(simulated=True)
-@click.option("--explain", is_flag=True, help="Print how each number came about.")
+@output_options(ideal=False)
 def check(**options: Any) -> None:
     """Is this number possible? What does this measurement say? What binds this server?
 
@@ -125,7 +124,6 @@ def _claim(options: dict[str, Any]) -> Answer:
     numbers = {kind: parse_number(options[name]) if options[name] is not None else None
                for kind, name in (("prompt", "prompt"), ("context", "context"),
                                   ("batch", "concurrency"))}
-    _use_catalog(options)
     return ask(options["model"], model=options["model_name"], machine=options["machine"],
                weights=options["weights"], **numbers)
 
@@ -161,7 +159,6 @@ def _server(options: dict[str, Any]) -> Answer:
     from ridgeline.questions.prometheus import fetch, snapshot
     from ridgeline.questions.server import check_server
 
-    _use_catalog(options)
     seconds = parse_quantity(options["interval"], "s") if options["interval"] else None
     if seconds is not None and not 0 < seconds <= 3600:
         raise BadInput(f"--interval must be above 0 and at most one hour, not {seconds:g} s")
@@ -187,13 +184,6 @@ def _only(options: dict[str, Any], what: str, used: set[str]) -> None:
         if options[name] is not None and name not in used:
             flag = "--on" if name == "machine" else "--" + name.replace("_", "-")
             raise BadInput(f"{flag} says nothing about {what}")
-
-
-def _use_catalog(options: dict[str, Any]) -> None:
-    import os
-
-    if options["catalog"]:
-        os.environ["RIDGELINE_CATALOG"] = options["catalog"]
 
 
 def _bar(label: str) -> Callable[[Iterable[Any]], Iterable[Any]]:

@@ -12,7 +12,7 @@ from ridgeline.cli.price_options import share, usd
 
 @click.command(no_args_is_help=True)
 @scenario_options("machine", "serving")
-@click.option("--users", metavar="N", help="Who subscribe. [default: as many as it serves]")
+@click.option("--users", metavar="N", help="Users who subscribe. [default: as many as it serves]")
 @click.option("--token-rate", default="30", show_default=True, metavar="N",
               help="Tokens per second promised to a user while answered.")
 @click.option("--active-share", default="0.1", show_default=True, metavar="SHARE",
@@ -22,15 +22,19 @@ from ridgeline.cli.price_options import share, usd
 @click.option("--batch", metavar="N", help="Sequences of a replica. [default: the largest that "
               "keeps the promise]")
 @click.option("--decode-only", is_flag=True, help="Prompts are served elsewhere.")
-@click.option("--usd-per-hour", metavar="USD", help="Rent of a chip. [default: the catalog's]")
-@click.option("--compare", metavar="CHIP,...", help="Other chips, in tokens for a dollar.")
-@click.option("--purchase-usd", metavar="USD", help="Of a chip with its share of the server. "
-              "[default: the catalog's, of the chip alone]")
+@click.option("--usd-per-hour", metavar="USD", help="Rent of one chip. [default: the catalog's]")
+@click.option("--compare", metavar="CHIP,...", help="Other chips to set beside, in tokens for a "
+              "dollar.")
+@click.option("--purchase-usd", metavar="USD", help="Price of a chip with its share of the "
+              "server. [default: the catalog's, of the chip alone]")
 @click.option("--yearly-share", default="0.1", show_default=True, metavar="SHARE",
-              help="Interest, space and repairs of owning, of the price a year.")
-@click.option("--usd-per-kwh", default="0.08", show_default=True, metavar="USD")
-@click.option("--pue", default="1.2", show_default=True, metavar="X")
-@click.option("--watts", metavar="W", help="Of a chip with its share of the server.")
+              help="Interest, space and repairs of owning a year, as a share of the price.")
+@click.option("--usd-per-kwh", default="0.08", show_default=True, metavar="USD",
+              help="Price of electricity.")
+@click.option("--pue", default="1.2", show_default=True, metavar="RATIO",
+              help="Power of the building over that of the chips.")
+@click.option("--watts", metavar="W", help="Power of a chip with its share of the server. "
+              "[default: the board's]")
 @output_options(plot="Draw users served against the speed promised.")
 def demand(**options: Any) -> None:
     """How many chips do my users need, what do they cost, and what when they are too few?

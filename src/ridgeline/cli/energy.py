@@ -17,10 +17,11 @@ from ridgeline.cli.options import (
 
 _NUMBERS = [
     ("--watts", "watts", "W", "Power of a chip at the meter. [default: board power]"),
-    ("--pue", "pue", "X", "Power of the building over the chips'. [default: 1.2]"),
+    ("--pue", "pue", "RATIO", "Power of the building over that of the chips. [default: 1.2]"),
     ("--grams-per-kwh", "grams_per_kwh", "G", "CO2 of electricity. [default: 400]"),
     ("--usd-per-kwh", "usd_per_kwh", "USD", "Price of electricity. [default: 0.08]"),
-    ("--idle-share", "idle_share", "SHARE", "Of board power without work. [default: 0.1]"),
+    ("--idle-share", "idle_share", "SHARE", "Share of board power drawn without work. "
+     "[default: 0.1]"),
     ("--memory-pj", "memory_pj_per_bit", "PJ", "Energy of a bit from memory."),
     ("--link-pj", "link_pj_per_bit", "PJ", "Energy of a bit over a link."),
     ("--pj-per-flop", "pj_per_flop", "PJ", "Energy of an operation."),
@@ -77,10 +78,6 @@ def _instead(file: str | None, index: str | None, given: dict[str, Any],
                  "does not go with --accuracy or --retrieval",
                  but=("memory_pj_per_bit",) if index else ())
     if file:
-        if options["plot"]:
-            from ridgeline.report.plot import check_ending
-
-            check_ending(options["plot"])
         systems = read_systems(file)
         show(energy_pareto(systems), options, lambda: pareto_figure(systems))
         return

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ridgeline.cli.options import show
+from ridgeline.cli.options import answer_options, show
 from ridgeline.errors import BadInput
 
 
@@ -18,10 +18,7 @@ from ridgeline.errors import BadInput
 @click.option("--answer", metavar="NUMBER", help="Grade this answer (with a unit where it has "
               "one: 1.1ms).")
 @click.option("--part", metavar="PART", help="Which part the answer is to. [default: the batch]")
-@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-@click.option("--plot", metavar="FILE", help="Draw attainable rate against the batch. Ending: "
-              ".svg, .png or .html.")
-@click.option("--explain", is_flag=True, help="Print every formula with its inputs.")
+@answer_options(plot="Draw attainable rate against the batch.")
 def exercise(**options: Any) -> None:
     """Roofline questions: list them, work one with your own numbers, grade an answer.
 
@@ -51,9 +48,6 @@ def exercise(**options: Any) -> None:
         raise BadInput("--part says which part --answer is to; give both")
     figure = None
     if options["plot"]:
-        from ridgeline.report.plot import check_ending
-
-        check_ending(options["plot"])
         figure = exercise_figure(options["name"], given=given, chip=options["chip"])
     show(ask(options["name"], given=given, chip=options["chip"], answer=answer,
              part=options["part"]), options, (lambda: figure) if figure else None)

@@ -12,7 +12,7 @@ from ridgeline.cli.options import output_options, read_options, refuse_flags, sc
 @click.command(no_args_is_help=True)
 @scenario_options("machine", "serving", "training")
 @click.option("--training", is_flag=True, help="Memory of training instead of serving.")
-@output_options(plot="Draw memory by part.")
+@output_options(plot="Draw memory by part.", ideal=False)
 def fit(**options: Any) -> None:
     """Does MODEL fit? Memory per device item by item, KV capacity, what would make it fit.
 

@@ -6,36 +6,40 @@ from typing import Any
 
 import click
 
-from ridgeline.cli.options import show
+from ridgeline.cli.options import answer_options, show
 from ridgeline.cli.price_options import share, usd
 
 
 @click.command(no_args_is_help=True)
 @click.argument("fleet")
 @click.argument("model")
-@click.option("--prompt", default="1000", show_default=True, metavar="TOKENS")
-@click.option("--output", default="300", show_default=True, metavar="TOKENS")
-@click.option("--weights", metavar="FORMAT", help="bf16, fp8, fp4, ... [default: the model's own]")
+@click.option("--prompt", default="1000", show_default=True, metavar="TOKENS",
+              help="Tokens in of a request.")
+@click.option("--output", default="300", show_default=True, metavar="TOKENS",
+              help="Tokens out of a request.")
+@click.option("--weights", metavar="FORMAT", help="Weight format, such as fp8, nvfp4. [default: "
+              "the model's own]")
 @click.option("--batch", metavar="N", help="Sequences of a replica. [default: all that fit]")
 @click.option("--tpot", metavar="TIME", help="Longest time of an output token, such as 30ms.")
-@click.option("--prefill-mfu", metavar="SHARE", help="Instead of the prediction.")
-@click.option("--decode-mfu", metavar="SHARE", help="Instead of the prediction.")
+@click.option("--prefill-mfu", metavar="SHARE", help="Share of the peak that prompts reach. "
+              "[default: predicted]")
+@click.option("--decode-mfu", metavar="SHARE", help="Share of the peak that decoding reaches. "
+              "[default: predicted]")
 @click.option("--train-mfu", default="0.33", show_default=True, metavar="SHARE",
-              help="Reached in training, for reuse.")
+              help="Share of the peak that training reaches, for what the fleet could train.")
 @click.option("--token-rate", default="30", show_default=True, metavar="N",
-              help="Tokens per second of a user while answered.")
+              help="Tokens per second that a user gets while answered.")
 @click.option("--active-share", default="0.1", show_default=True, metavar="SHARE",
               help="Share of the time in which a user is answered.")
-@click.option("--usd-per-hour", metavar="USD", help="Rent of a chip. [default: the catalog's]")
-@click.option("--measured", metavar="N", help="Forward passes per second seen: read back.")
-@click.option("--until", default=2030, show_default=True, type=int, metavar="YEAR")
+@click.option("--usd-per-hour", metavar="USD", help="Rent of one chip. [default: the catalog's]")
+@click.option("--measured", metavar="N", help="Forward passes per second that were measured: read "
+              "back as a utilisation.")
+@click.option("--until", default=2030, show_default=True, type=int, metavar="YEAR",
+              help="Last year of the projection.")
 @click.option("--growth", metavar="X", help="Yearly growth of the budget. [default: training's]")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
-@click.option("--ideal", is_flag=True, help="Every chip at its peak.")
-@click.option("--catalog", "catalog", metavar="PATH", help="Your own chips and models.")
-@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-@click.option("--explain", is_flag=True, help="Print how each number came about.")
-@click.option("--plot", metavar="FILE", help="Draw the projection. Ending: .svg, .png or .html.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), metavar="N",
+              help="Seed of the projection's draws.")
+@answer_options(plot="Draw the projection.", ideal=True)
 def fleet(**options: Any) -> None:
     """What can FLEET do with MODEL? Passes per second, tokens a day, users, dollars, to 2030.
 
@@ -51,20 +55,11 @@ def fleet(**options: Any) -> None:
       ridgeline fleet 1xA100-SXM,1xH100,1xH200,1xB200 280B --ideal
       ridgeline fleet ours.toml DeepSeek-V3 --prompt 4000 --output 500 --tpot 30ms --plot to2030.svg
     """
-    import os
-
     from ridgeline.cli.progress import shown
     from ridgeline.quantity import parse_number, parse_quantity
     from ridgeline.questions.fleet import FleetAsk, fleet_figure
     from ridgeline.questions.fleet import fleet as ask
     from ridgeline.questions.fleet_pools import Load
-
-    if options["plot"]:
-        from ridgeline.report.plot import check_ending
-
-        check_ending(options["plot"])
-    if options["catalog"]:
-        os.environ["RIDGELINE_CATALOG"] = options["catalog"]
 
     def optional(name: str, read: Any) -> Any:
         return None if options[name] is None else read(options[name])

@@ -102,7 +102,7 @@ def read_load(options: dict[str, Any]) -> Asked:
 
 
 def read_value(flag: str, kind: str, text: str | None) -> Any:
-    """A flag's text as the value it stands for: "text", "s", "1/s", "B",
+    """A flag's text as the value it stands for: "text", a unit ("s", "1/s", "B", "B/s"),
     "number", "numbers" (with commas), "count", "index".
 
     Raises:
@@ -116,7 +116,7 @@ def read_value(flag: str, kind: str, text: str | None) -> Any:
     try:
         if kind == "numbers":
             return tuple(parse_number(part) for part in text.split(","))
-        if kind in ("s", "1/s", "B"):
+        if kind in ("s", "1/s", "B", "B/s"):
             return parse_quantity(text, kind)
         number = parse_number(text)
     except BadInput as error:

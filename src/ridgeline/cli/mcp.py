@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import click
 
+from ridgeline.cli.options import catalog_options
+
 
 @click.command()
 @click.option("--limit", default=60.0, show_default=True, type=click.FloatRange(0.1, 3600),
               metavar="SECONDS", help="What one question may take.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64), metavar="N",
               help="Processes that answer.")
-@click.option("--catalog", metavar="PATH",
-              help="File or folder of your own chips, engines, models.")
-def mcp(limit: float, workers: int, catalog: str | None) -> None:
+@catalog_options
+def mcp(limit: float, workers: int) -> None:
     """Ask from an agent: every question as a tool of the Model Context Protocol, on stdio.
 
     \b
@@ -20,12 +21,8 @@ def mcp(limit: float, workers: int, catalog: str | None) -> None:
       ridgeline mcp
       ridgeline mcp --workers 4 --limit 120
     """
-    import os
-
     from ridgeline.errors import MissingExtra
 
-    if catalog:
-        os.environ["RIDGELINE_CATALOG"] = catalog
     try:
         from ridgeline.mcp.server import serve_stdio
     except ImportError as error:

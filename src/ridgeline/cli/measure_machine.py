@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 @click.option("--quick", is_flag=True, help="Fewer sizes and less time: seconds, not a minute.")
 @click.option("--budget", metavar="TIME", default="150ms", show_default=True,
               help="Time for each probe.")
+@click.option("--kernels/--no-kernels", default=True, show_default=True,
+              help="Measure those of llama.cpp and PyTorch, where installed.")
 @click.option("--beside", metavar="CHIP", help="Compare with this chip of the catalog.")
-@click.option("--out", metavar="FILE.toml", help="Write a chip file; use it with --catalog FILE.")
+@click.option("--out", metavar="FILE.toml", help="Write a chip file; give it as --on FILE.")
 @click.option("--points", metavar="FILE.json", help="Write every point measured.")
 @click.option("--read", "again", metavar="FILE.json", help="Show points measured earlier.")
 @click.option("--plot", metavar="FILE", help="Draw the roofline, measured beside the catalog's. "
@@ -35,6 +37,11 @@ if TYPE_CHECKING:
 def machine(**options: Any) -> None:
     """Measure memory bandwidth, matmul rates and launch cost where this runs.
 
+    Where the packages xllamacpp (with gguf) or PyTorch are installed, llama.cpp's and PyTorch's
+    own kernels are measured too: products by format, rows and size, attention, and what the engine
+    adds to a step. With them in the chip file, every command predicts those engines here from
+    measurements of this machine alone. One thread is timed by processor time.
+
     Close other programs first: the best of several samples counts, and the noise is reported.
     Interrupting it (Ctrl-C) keeps what was measured until then.
 
@@ -43,7 +50,7 @@ def machine(**options: Any) -> None:
       ridgeline measure machine
       ridgeline measure machine --threads 1 --out my-machine.toml --plot roofline.svg
       ridgeline measure machine --device cuda --beside H100-SXM --out my-gpu.toml
-      ridgeline estimate Llama-3.2-1B --on my-machine --catalog my-machine.toml --engine llamacpp
+      ridgeline estimate Llama-3.2-1B --on ./my-machine.toml --engine llamacpp --weights q8_0
     """
     from ridgeline.measure.machine.answer import machine_answer, roofline_figure
     from ridgeline.measure.machine.points import read_machine
@@ -99,7 +106,8 @@ def _measured(options: dict[str, Any]) -> Machine:
     budget = parse_quantity(options["budget"], "s")
     if options["quick"]:
         budget = min(budget, 0.05)
-    host, batches = plan_here(options["device"], options["threads"], quick=options["quick"])
+    host, batches = plan_here(options["device"], options["threads"], quick=options["quick"],
+                              kernels=options["kernels"])
     with _progress(sum(len(b.jobs) for b in batches), options["as_json"]) as say:
         return measure_machine(host, batches, budget=budget, say=say)
 

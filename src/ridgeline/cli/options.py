@@ -87,38 +87,79 @@ def deployment_options(command: Command) -> Command:
     return text_options(_MACHINE)(command)
 
 
-def output_options(plot: str = "", *, simulated: bool = False) -> Callable[[Command], Command]:
-    """Add --json, --explain, --ideal, --plot, --catalog, --scenario and --save-scenario.
+def catalog_options(command: Command) -> Command:
+    """Add --catalog and --fetch, which hold for the whole run and reach no function.
+
+    The catalog and the reader of models look at the environment, so that what is given here reaches
+    every room and every process that the command starts.
+    """
+    for flag, text, more in (
+            ("--fetch", "Look for a model that is not local on the Hugging Face hub.",
+             {"is_flag": True}),
+            ("--catalog", "File or folder of your own chips, engines, models.",
+             {"metavar": "PATH"})):
+        command = click.option(flag, expose_value=False, callback=_for_the_run, help=text,
+                               **more)(command)
+    return command
+
+
+def _for_the_run(context: click.Context, option: click.Parameter, value: Any) -> None:
+    if value == "":
+        raise BadInput(f"{option.opts[0]} needs a file name, not an empty text")
+    if value:
+        os.environ[f"RIDGELINE_{str(option.name).upper()}"] = "1" if value is True else value
+
+
+def answer_options(plot: str = "", *, explained: bool = True, ideal: bool = False,
+                   named: bool = True) -> Callable[[Command], Command]:
+    """Add --json, --explain, --ideal, --plot, --catalog and --fetch.
 
     Args:
         plot: what --plot draws; "": no such option.
-        simulated: the answer comes from a simulation, with no formula to explain or idealise.
+        explained: whether there are formulas to print.
+        ideal: whether there are times to idealise.
+        named: whether chips or models are looked up by name.
     """
 
     def decorate(command: Command) -> Command:
-        formulas = [
-            click.option("--explain", is_flag=True, help="Print how each number came about."),
-            click.option("--ideal", is_flag=True,
-                         help="Datasheet roofline of the whole model, all efficiencies 1."),
-        ]
-        options = [
-            click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON."),
-            *(() if simulated else formulas),
-            click.option("--catalog", "catalog", metavar="PATH",
-                         help="File or folder of your own chips, engines, models."),
-            click.option("--fetch", is_flag=True,
-                         help="Look for a model that is not local on the Hugging Face hub."),
-            click.option("--scenario", "scenario_file", metavar="FILE",
-                         help="Read the scenario from a .toml or .json file; flags override it."),
-            click.option("--save-scenario", metavar="FILE",
-                         help="Write the scenario asked to a .toml or .json file."),
-        ]
+        if named:
+            command = catalog_options(command)
         if plot:
-            options.append(click.option("--plot", metavar="FILE", help=plot + " Ending: .svg, "
-                                        ".png or .html."))
-        for option in reversed(options):
-            command = option(command)
-        return command
+            command = click.option("--plot", metavar="FILE", callback=_plot_file, help=plot
+                                   + " Ending: .svg, .png or .html.")(command)
+        if ideal:
+            command = click.option("--ideal", is_flag=True, help="Datasheet roofline of the whole "
+                                   "model, all efficiencies 1.")(command)
+        if explained:
+            command = click.option("--explain", is_flag=True,
+                                   help="Print how each number came about.")(command)
+        return click.option("--json", "as_json", is_flag=True,
+                            help="Print the answer as JSON.")(command)
+
+    return decorate
+
+
+def _plot_file(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """A name whose ending is known, so that nothing is computed for a picture nobody can have."""
+    if value is not None:
+        from ridgeline.report.plot import check_ending
+
+        if not value:
+            raise BadInput("--plot needs a file name, not an empty text")
+        check_ending(value)
+    return value
+
+
+def output_options(plot: str = "", *, explained: bool = True, ideal: bool = True
+                   ) -> Callable[[Command], Command]:
+    """Add `answer_options` (which see), --scenario and --save-scenario."""
+
+    def decorate(command: Command) -> Command:
+        command = click.option("--save-scenario", metavar="FILE", help="Write the scenario "
+                               "asked to a .toml or .json file.")(command)
+        command = click.option("--scenario", "scenario_file", metavar="FILE", help="Read the "
+                               "scenario from a .toml or .json file; flags override it.")(command)
+        return answer_options(plot, explained=explained, ideal=ideal)(command)
 
     return decorate
 
@@ -149,19 +190,10 @@ def read_options(options: dict[str, Any]) -> Scenario:
 
     Removes the scenario's own options from `options` and saves the scenario when asked.
     """
-    for name in ("plot", "catalog", "scenario_file", "save_scenario"):
+    for name in ("scenario_file", "save_scenario"):
         if options.get(name) == "":
             raise BadInput(f"--{name.removesuffix('_file').replace('_', '-')} needs a file name, "
                            "not an empty text")
-    if options.get("plot"):
-        from ridgeline.report.plot import check_ending
-
-        check_ending(options["plot"])
-    if path := options.pop("catalog", None):
-        # The catalog reads this variable, so files given here reach every room.
-        os.environ["RIDGELINE_CATALOG"] = path
-    if options.pop("fetch", False):
-        os.environ["RIDGELINE_FETCH"] = "1"
     file = options.pop("scenario_file", None)
     fields = read_scenario(file) if file else {}
     flags = {row[1]: options.pop(row[1], None) for rows in _SETS.values() for row in rows}

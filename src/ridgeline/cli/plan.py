@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ridgeline.cli.options import show
+from ridgeline.cli.options import answer_options, show
 from ridgeline.errors import BadInput
 
 if TYPE_CHECKING:
@@ -67,18 +66,12 @@ def _options(command: Command) -> Command:
 @click.option("--on", "on", multiple=True, metavar="MACHINE", help="Chips on offer, such as "
               "16xH200; give it again for more. [default: the whole catalog]")
 @_options
-@click.option("--price", "prices", multiple=True, metavar="USD", help="Rent of a chip-hour: 2.5, "
-              "or H100-SXM=2.5. [default: middle of the market]")
-@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-@click.option("--explain", is_flag=True, help="Print how each number came about.")
-@click.option("--plot", metavar="FILE", help="Draw the frontier. Ending: .svg, .png or .html.")
+@click.option("--usd-per-hour", "prices", multiple=True, metavar="USD", help="Rent of one chip: "
+              "2.5, or H100-SXM=2.5; may be repeated. [default: middle of the market]")
+@answer_options(plot="Draw the frontier.")
 @click.option("--launch", metavar="DIR", help="Write what starts the best deployment (scripts, "
               "configuration, Kubernetes manifest) and the benchmark that would check it.")
 @click.option("--force", is_flag=True, help="Let --launch write over files in DIR.")
-@click.option("--catalog", metavar="PATH", help="File or folder of your own chips, engines, "
-              "models.")
-@click.option("--fetch", is_flag=True, help="Look for a model that is not local on the Hugging "
-              "Face hub.")
 def plan(**options: Any) -> None:
     """Which chips, how many, split how? The best deployment of MODEL under targets and budget.
 
@@ -96,14 +89,6 @@ def plan(**options: Any) -> None:
     from ridgeline.questions.plan import plan as ask
     from ridgeline.questions.plan import plan_figure
 
-    if options.get("plot"):
-        from ridgeline.report.plot import check_ending
-
-        check_ending(options["plot"])
-    if path := options.pop("catalog"):
-        os.environ["RIDGELINE_CATALOG"] = path
-    if options.pop("fetch"):
-        os.environ["RIDGELINE_FETCH"] = "1"
     asked, launch = _read(options), options["launch"]
     if launch is not None:
         from ridgeline.search.launch import check_folder

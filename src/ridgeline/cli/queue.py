@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ridgeline.cli.options import show
+from ridgeline.cli.options import answer_options, show, text_options
 
 # (flag, field, metavar, kind, help)
 _FIELDS = [
@@ -18,14 +18,14 @@ _FIELDS = [
     ("--batch", "batch", "N", "count", "Requests a server takes at once. [default: 1]"),
 ]
 
+_fields = text_options([(flag, field, metavar, text) for flag, field, metavar, _, text in _FIELDS])
+
 
 @click.command(no_args_is_help=True)
+@_fields
 @click.option("--train", is_flag=True,
               help="Batches leave every --service, full or empty, as trains do.")
-@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-@click.option("--explain", is_flag=True, help="Print how the wait came about.")
-@click.option("--plot", metavar="FILE", help="Draw the wait against the load. Ending: .svg, .png "
-              "or .html.")
+@answer_options(plot="Draw the wait against the load.", named=False)
 def queue(**options: Any) -> None:
     """How long is the wait? M/M/c, M/D/1, M/G/1 and bulk service in closed form, at once.
 
@@ -40,10 +40,6 @@ def queue(**options: Any) -> None:
     from ridgeline.questions.queue import QueueAsk, queue_figure
     from ridgeline.questions.queue import queue as ask
 
-    if options.get("plot"):
-        from ridgeline.report.plot import check_ending
-
-        check_ending(options["plot"])
     given: dict[str, Any] = {field: read_value(flag, kind, options.pop(field))
                              for flag, field, _, kind, _ in _FIELDS}
     given = {name: value for name, value in given.items() if value is not None}
@@ -52,7 +48,3 @@ def queue(**options: Any) -> None:
             raise BadInput(f"a queue needs --{name}")
     answer = ask(QueueAsk(**given, train=options.pop("train")))
     show(answer, options, lambda: queue_figure(answer))
-
-
-for _flag, _field, _metavar, _, _text in reversed(_FIELDS):
-    queue = click.option(_flag, _field, metavar=_metavar, help=_text)(queue)

@@ -6,32 +6,38 @@ from typing import Any
 
 import click
 
-from ridgeline.cli.options import show
+from ridgeline.cli.options import answer_options, show
+
+# Fields of a rack that have a unit; the others are counts and kilograms.
+_WATTS = ("chip_watts", "host_watts", "power_limit", "cooling_limit")
+_METRES = ("wire_diameter", "bend_radius", "channel_depth", "channel_width", "reach",
+           "spare_length", "tray_pitch")
 
 
 @click.command(no_args_is_help=False)
 @click.argument("model", required=False)
-@click.option("--rack", "rack_name", default="NVL72", show_default=True, metavar="NAME")
-@click.option("--chips", type=click.IntRange(1), metavar="N", help="Hold so many. [default: as "
-              "built]")
+@click.option("--rack", "rack_name", default="NVL72", show_default=True, metavar="NAME",
+              help="Rack to start from: NVL72 or HGX-H100-x4.")
+@click.option("--chips", type=click.IntRange(1), metavar="N", help="Hold the domain to so "
+              "many chips. [default: as built]")
 @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE",
               help="Change a field of the rack: power_limit=150kW, reach=2m, mass_per_chip=15.")
-@click.option("--weights", metavar="FORMAT", help="bf16, fp8, fp4, ... of MODEL.")
+@click.option("--weights", metavar="FORMAT", help="Weight format of MODEL, such as fp8, fp4.")
 @click.option("--batch", default="256", show_default=True, metavar="N",
-              help="Sequences decoding in the domain.")
-@click.option("--context", default="4096", show_default=True, metavar="TOKENS")
-@click.option("--length", default="20m", show_default=True, help="Of optical cables.")
-@click.option("--optical-bandwidth", metavar="B/S", help="Of a chip over optics, one way. "
-              "[default: as copper]")
+              help="Sequences decoding in the whole domain.")
+@click.option("--context", default="4096", show_default=True, metavar="TOKENS",
+              help="Tokens of each of those sequences.")
+@click.option("--length", default="20m", show_default=True, metavar="LENGTH",
+              help="Length of optical cables.")
+@click.option("--optical-bandwidth", metavar="B/S", help="Bandwidth of a chip over optics, one "
+              "way. [default: as copper]")
 @click.option("--pool-share", default="0.2", show_default=True, metavar="SHARE",
-              help="Of a step's bytes in a memory pool.")
-@click.option("--pool-bandwidth", default="100GB/s", show_default=True, help="A chip's to it.")
+              help="Share of a step's bytes that lie in a memory pool.")
+@click.option("--pool-bandwidth", default="100GB/s", show_default=True, metavar="B/S",
+              help="Bandwidth of a chip to that pool, one way.")
 @click.option("--racks", default=8, show_default=True, metavar="N",
-              help="Racks of an all-to-all.")
-@click.option("--ideal", is_flag=True, help="Roofline times.")
-@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-@click.option("--explain", is_flag=True, help="Print how each number came about.")
-@click.option("--plot", metavar="FILE", help="Draw the limits. Ending: .svg, .png or .html.")
+              help="Racks that an all-to-all spans.")
+@answer_options(plot="Draw the limits.", ideal=True)
 def rack(**options: Any) -> None:
     """How large can a scale-up domain be, and what does it do with MODEL?
 
@@ -51,10 +57,6 @@ def rack(**options: Any) -> None:
     from ridgeline.questions.rack import RackAsk, rack_figure
     from ridgeline.questions.rack import rack as ask
 
-    if options["plot"]:
-        from ridgeline.report.plot import check_ending
-
-        check_ending(options["plot"])
     asked = RackAsk(
         options["rack_name"], options["model"], _changes(options["changes"]), options["chips"],
         options["weights"], parse_number(options["batch"]), parse_number(options["context"]),
@@ -73,13 +75,12 @@ def _changes(texts: tuple[str, ...]) -> dict[str, float]:
 
     out: dict[str, float] = {}
     for text in texts:
-        name, _, value = text.partition("=")
-        for unit in ("", "W", "m"):
-            try:
-                out[name.strip()] = parse_quantity(value, unit) if unit else parse_number(value)
-                break
-            except BadInput:
-                continue
-        else:
+        name, sign, value = (part.strip() for part in text.partition("="))
+        if not sign or not name or not value:
             raise BadInput(f"--set {text!r}: write FIELD=VALUE, such as power_limit=150kW")
+        unit = "W" if name in _WATTS else "m" if name in _METRES else ""
+        try:
+            out[name] = parse_quantity(value, unit) if unit else parse_number(value)
+        except BadInput as error:
+            raise BadInput(f"--set {name}: {error}") from None
     return out

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ridgeline.cli.options import read_options, scenario_options
+from ridgeline.cli.options import catalog_options, read_options, scenario_options
 from ridgeline.errors import BadInput, RidgelineError
 
 if TYPE_CHECKING:
@@ -22,10 +22,7 @@ QUESTIONS = ("fit", "estimate", "roofline", "simulate", "price", "energy")
 @click.option("--ask", "asked", metavar="QUESTION,...", default=",".join(QUESTIONS),
               show_default=True, help="What the report answers, in order.")
 @click.option("--title", metavar="TEXT", help="Heading. [default: model on machine]")
-@click.option("--catalog", "catalog", metavar="PATH",
-              help="File or folder of your own chips, engines, models.")
-@click.option("--fetch", is_flag=True,
-              help="Look for a model that is not local on the Hugging Face hub.")
+@catalog_options
 def report(**options: Any) -> None:
     """Print it: one self-contained page about a SCENARIO with its numbers, pictures, derivations.
 

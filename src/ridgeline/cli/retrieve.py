@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ridgeline.cli.options import show, text_options
+from ridgeline.cli.options import answer_options, show, text_options
 
 _OPTIONS = [
     ("--docs", "docs", "N", "Vectors stored, such as 10M."),
@@ -38,7 +38,8 @@ _OPTIONS = [
     ("--passages", "passages", "N", "Passages put in the prompt. [default: 5]"),
     ("--output", "output", "TOKENS", "Tokens of an answer. [default: 256]"),
     ("--recall", "recall", "SHARE", "Your measured recall, instead of ours."),
-    ("--usd-per-chip-hour", "usd_per_chip_hour", "USD", "[default: mean of the market]"),
+    ("--usd-per-hour", "usd_per_chip_hour", "USD", "Rent of one chip. "
+     "[default: mean of the market]"),
     ("--usd-per-thread-hour", "usd_per_thread_hour", "USD", "Price of a searching thread."),
     ("--watts-per-thread", "watts_per_thread", "W", "Power of a searching thread."),
 ]
@@ -46,10 +47,7 @@ _OPTIONS = [
 
 @click.command(no_args_is_help=True)
 @text_options(_OPTIONS)
-@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-@click.option("--explain", is_flag=True, help="Print how each number came about.")
-@click.option("--plot", metavar="FILE", help="Draw the stages of a request, or the indexes as the "
-              "collection grows. Ending: .svg, .png or .html.")
+@answer_options(plot="Draw the stages of a request, or the indexes as the collection grows.")
 def retrieve(**options: Any) -> None:
     """What does retrieval cost? Index, search, encoders and the whole request around a model.
 
@@ -60,10 +58,6 @@ def retrieve(**options: Any) -> None:
           --reranker bge-reranker-v2-m3 --model Llama-3.1-70B --on 8xH100-SXM
       ridgeline retrieve --docs 10M --dim 768 --search-on H100-SXM --batch 64 --explain
     """
-    if options["plot"]:
-        from ridgeline.report.plot import check_ending
-
-        check_ending(options["plot"])
     from ridgeline.questions.retrieve import RetrieveAsk, plan_of
     from ridgeline.questions.retrieve import retrieve as ask
     from ridgeline.questions.retrieve_tables import retrieve_figure

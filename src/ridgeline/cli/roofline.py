@@ -62,10 +62,6 @@ def _matmul(options: dict[str, Any]) -> None:
                  "does not go with --matmul", but=("machine",))
     if not options["machine"]:
         raise BadInput("--matmul needs a chip: --on TPU-v5e")
-    if options["catalog"]:
-        import os
-
-        os.environ["RIDGELINE_CATALOG"] = options["catalog"]
     shape = _shape(options["matmul"])
     formats = tuple(part.strip() for part in options["formats"].split(","))
     if len(formats) != 3:

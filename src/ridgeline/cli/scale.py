@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ridgeline.cli.options import show, text_options
+from ridgeline.cli.options import answer_options, show, text_options
 from ridgeline.errors import BadInput
 
 _OPTIONS = [
@@ -32,11 +32,10 @@ _OPTIONS = [
 @text_options(_OPTIONS)
 @click.option("--trends", "trend_names", metavar="NAMES", is_flag=False, flag_value="all",
               help="Forecast instead: trends to multiply, with commas; none for the usual ones.")
-@click.option("--years", type=int, default=5, show_default=True, help="How far --trends looks.")
-@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-@click.option("--explain", is_flag=True, help="Print how each number came about.")
-@click.option("--plot", metavar="FILE", help="Draw IsoFLOP curves, over-training curves with "
-              "--inference-tokens, or bands with --trends. Ending: .svg, .png or .html.")
+@click.option("--years", type=int, default=5, show_default=True, metavar="N",
+              help="Years that --trends looks ahead.")
+@answer_options(plot="Draw IsoFLOP curves, over-training curves with --inference-tokens, or "
+                "bands with --trends.", named=False)
 def scale(**options: Any) -> None:
     """How large a model, how many tokens? Scaling laws, serving included, and trends.
 
@@ -47,10 +46,6 @@ def scale(**options: Any) -> None:
       ridgeline scale --compute 1e24 --active-share 0.055
       ridgeline scale --trends price_performance,algorithms --years 4
     """
-    if options["plot"]:
-        from ridgeline.report.plot import check_ending
-
-        check_ending(options["plot"])
     given = {field: options.pop(field) for _, field, _, _ in _OPTIONS}
     given = {name: value for name, value in given.items() if value is not None}
     if options["trend_names"]:

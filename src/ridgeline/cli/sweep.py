@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ridgeline.cli.options import show
+from ridgeline.cli.options import answer_options, show
 from ridgeline.errors import BadInput
 
 if TYPE_CHECKING:
@@ -27,14 +27,9 @@ if TYPE_CHECKING:
               "ray://host:10001, or local. Ridgeline must be installed on its nodes.")
 @click.option("--limit", metavar="N", help="Combinations at most. [default: 100,000]")
 @click.option("--force", is_flag=True, help="Forget the rows of another sweep in DIR.")
-@click.option("--plot", metavar="FILE", help="Draw --y by --x. Ending: .svg, .png or .html.")
+@answer_options(plot="Draw --y by --x.", explained=False)
 @click.option("--x", metavar="FIELD", help="Field along the picture. [default: the first swept]")
 @click.option("--y", metavar="COLUMN", help="Number up the picture, such as tpot_s.")
-@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-@click.option("--catalog", metavar="PATH", help="File or folder of your own chips, engines, "
-              "models.")
-@click.option("--fetch", is_flag=True, help="Look for a model that is not local on the Hugging "
-              "Face hub.")
 def sweep(**options: Any) -> None:
     """Every combination of lists and ranges in SCENARIO (.toml or .json), kept as Parquet.
 
@@ -60,20 +55,12 @@ def sweep(**options: Any) -> None:
     from ridgeline.questions.sweep import SweepAsk
     from ridgeline.questions.sweep import sweep as ask
 
-    for name in ("out", "plot", "catalog", "question"):
+    for name in ("out", "plot", "question"):
         if options[name] is not None and not options[name].strip():
             raise BadInput(f"--{name} needs a name; it is empty")
-    if options["plot"]:
-        from ridgeline.report.plot import check_ending
-
-        check_ending(options["plot"])
     for name in ("x", "y"):
         if options[name] and not options["plot"]:
             raise BadInput(f"--{name} chooses what --plot draws; give --plot FILE")
-    if path := options.pop("catalog"):
-        os.environ["RIDGELINE_CATALOG"] = path
-    if options.pop("fetch"):
-        os.environ["RIDGELINE_FETCH"] = "1"
     asked = SweepAsk(**_given(options))
     with shown("sweeping") as tell:
         answer = ask(asked, tell)

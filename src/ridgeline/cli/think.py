@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ridgeline.cli.options import show, text_options
+from ridgeline.cli.options import answer_options, show, text_options
 
 _OPTIONS = [
     ("--on", "machine", "MACHINE", "Machine, such as H100-SXM or 8xH100-SXM."),
@@ -29,17 +29,15 @@ _OPTIONS = [
     ("--routes", "routes", "LIST", "share:samples[:success],..., such as 0.8:1,0.2:16."),
     ("--results", "results", "FILE", "Your samples (.csv, .jsonl): pass@k and its law."),
     ("--ks", "ks", "LIST", "Values of k for pass@k, such as 1,10,100."),
-    ("--usd-per-chip-hour", "usd_per_chip_hour", "USD", "[default: mean of the market]"),
+    ("--usd-per-hour", "usd_per_chip_hour", "USD", "Rent of one chip. "
+     "[default: mean of the market]"),
 ]
 
 
 @click.command(no_args_is_help=True)
 @click.argument("model", required=False)
 @text_options(_OPTIONS)
-@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-@click.option("--explain", is_flag=True, help="Print how each number came about.")
-@click.option("--plot", metavar="FILE", help="Draw coverage over latency, or pass@k of results. "
-              "Ending: .svg, .png or .html.")
+@answer_options(plot="Draw coverage over latency, or pass@k of results.")
 def think(**options: Any) -> None:
     """Is it worth thinking longer? FLOP, latency, memory, dollars and coverage.
 
@@ -52,10 +50,6 @@ def think(**options: Any) -> None:
       ridgeline think --routes 0.8:1,0.2:16
       ridgeline think --results samples.jsonl --plot pass.svg
     """
-    if options["plot"]:
-        from ridgeline.report.plot import check_ending
-
-        check_ending(options["plot"])
     from ridgeline.questions.think import ThinkAsk
     from ridgeline.questions.think import think as ask
     from ridgeline.questions.think_tables import think_figure

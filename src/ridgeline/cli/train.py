@@ -6,10 +6,15 @@ from typing import Any
 
 import click
 
-from ridgeline.cli.options import show, text_options
+from ridgeline.cli.options import answer_options, show, text_options
 from ridgeline.errors import BadInput
 
-_DEGREES = ("tp", "pp", "dp", "cp", "ep", "vp")
+_DEGREES = {"tp": "Tensor-parallel degree. [default: fills a scale-up domain]",
+            "pp": "Pipeline-parallel stages. [default: 1]",
+            "dp": "Data-parallel replicas. [default: fills the machine]",
+            "cp": "Context-parallel degree. [default: 1]",
+            "ep": "Expert-parallel degree. [default: 1]",
+            "vp": "Model chunks of a stage, for --schedule interleaved. [default: 1]"}
 # Options as (flag, field, metavar, help); values are text, read by TrainAsk.from_fields.
 _PLAIN = [
     ("--micro-batch", "micro_batch", "N", "Sequences a replica computes at a time. [default: 1]"),
@@ -21,37 +26,36 @@ _PLAIN = [
     ("--optimizer", "optimizer", "NAME", "adamw, adamw_8bit, muon, lion, ... [default: adamw]"),
     ("--adapter-rank", "adapter_rank", "N", "Train low-rank adapters of this rank (LoRA)."),
     ("--frozen", "frozen", "FORMAT", "Format of the frozen weights, such as nf4 (QLoRA)."),
-    ("--price", "usd_per_chip_hour", "USD", "Of a chip-hour. [default: mean of the market]"),
+    ("--usd-per-hour", "usd_per_chip_hour", "USD", "Rent of one chip. [default: mean of the "
+     "market]"),
     ("--pue", "pue", "RATIO", "Power of the building over that of the chips. [default: 1.2]"),
-    ("--grams-per-kwh", "grams_per_kwh", "G", "Carbon of the grid. [default: 400]"),
-    ("--storage-bandwidth", "storage_bandwidth", "B/S", "Of checkpoints, in all. "
-     "[default: 1e11]"),
-    ("--restart", "restart", "SECONDS", "To find a fault and start again. [default: 600]"),
-    ("--chip-mtbf", "chip_mtbf", "SECONDS", "Between failures of one chip and its share of the "
-     "rest. [default: 1.8e8, Llama 3's machine]"),
+    ("--grams-per-kwh", "grams_per_kwh", "G", "CO2 of electricity. [default: 400]"),
+    ("--storage-bandwidth", "storage_bandwidth", "B/S", "Rate at which checkpoints are "
+     "written, all together. [default: 100GB/s]"),
+    ("--restart", "restart", "TIME", "To find a fault and start again. [default: 10min]"),
+    ("--chip-mtbf", "chip_mtbf", "TIME", "Between failures of one chip and its share of the "
+     "rest. [default: 50,000h, Llama 3's machine]"),
 ]
 
 
 def _options(command: Any) -> Any:
     command = text_options(_PLAIN)(command)
-    for name in reversed(_DEGREES):
-        command = click.option(f"--{name}", name, metavar="N")(command)
+    for name, text in reversed(_DEGREES.items()):
+        command = click.option(f"--{name}", name, metavar="N", help=text)(command)
     return command
 
 
 @click.command(no_args_is_help=True)
 @click.argument("model")
-@click.option("--on", "machine", required=True, metavar="MACHINE", help="Such as 1024xH100.")
+@click.option("--on", "machine", required=True, metavar="MACHINE",
+              help="Machine, such as 1024xH100.")
 @click.option("--tokens", required=True, metavar="D", help="Tokens of the run, such as 2T.")
-@click.option("--seq", metavar="TOKENS", help="Of a sequence. [default: 4096]")
-@click.option("--batch", "batch_tokens", metavar="TOKENS", help="Of a step. [default: 4M]")
+@click.option("--seq", metavar="TOKENS", help="Tokens of a sequence. [default: 4096]")
+@click.option("--batch", "batch_tokens", metavar="TOKENS", help="Tokens of a step. [default: 4M]")
 @_options
 @click.option("--search", is_flag=True, help="Use the fastest valid layout that fits; takes no "
               "degrees.")
-@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-@click.option("--explain", is_flag=True, help="Print how each number came about.")
-@click.option("--plot", metavar="FILE", help="Draw where the step's time and the device's memory "
-              "go. Ending: .svg, .png or .html.")
+@answer_options(plot="Draw where the step's time and the device's memory go.")
 def train(**options: Any) -> None:
     """How long, how much? A training run of MODEL: step, utilisation, memory, days, dollars.
 
@@ -60,20 +64,20 @@ def train(**options: Any) -> None:
       ridgeline train Llama-3.1-70B --on 1024xH100 --tokens 2T --seq 8192 --batch 16M --tp 8 --pp 4
       ridgeline train Llama-3.1-8B --on 8xB200 --tokens 100B --precision fp8 --json
       ridgeline train DeepSeek-V3 --on 512xH100 --tokens 1T --batch 8M --search --plot step.svg
-      ridgeline train Llama-3.1-70B --on 8xH100 --tokens 1B --adapter-rank 16 --frozen nf4 \
-        --recompute full
+      ridgeline train Llama-3.1-70B --on 8xH100 --tokens 1B --adapter-rank 16 --frozen nf4 \\
+          --recompute full
     """
+    from ridgeline.cli.load_options import read_value
     from ridgeline.questions.train import TrainAsk, best_layout
     from ridgeline.questions.train import train as ask
     from ridgeline.questions.train_parts import train_figure
 
-    if options["plot"]:
-        from ridgeline.report.plot import check_ending
-
-        check_ending(options["plot"])
     fields = ("model", "machine", "tokens", "seq", "batch_tokens", *_DEGREES,
               *(field for _, field, _, _ in _PLAIN))
     given = {name: options[name] for name in fields if options[name] is not None}
+    for name, unit in (("restart", "s"), ("chip_mtbf", "s"), ("storage_bandwidth", "B/s")):
+        if name in given:
+            given[name] = read_value(f"--{name.replace('_', '-')}", unit, given[name])
     _check(given, bool(options["search"]))
     asked = TrainAsk.from_fields(given)
     answer = ask(best_layout(asked) if options["search"] else asked)

@@ -6,12 +6,14 @@ from typing import Any
 
 import click
 
+from ridgeline.cli.options import catalog_options
+
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS",
               help="Address to listen on; anything but the loopback is open to the network.")
 @click.option("--port", default=8421, show_default=True, type=click.IntRange(0, 65535),
-              help="0 takes any free port.")
+              metavar="N", help="Port to listen on; 0 takes any free one.")
 @click.option("--name", "names", multiple=True, metavar="HOST",
               help="Name the server may be called by, beside the loopback's; may be repeated.")
 @click.option("--workers", type=click.IntRange(1, 64), metavar="N",
@@ -21,8 +23,7 @@ import click
 @click.option("--long-limit", default=120.0, show_default=True,
               type=click.FloatRange(0.1, 86400), metavar="SECONDS",
               help="What a question that streams its progress may take.")
-@click.option("--catalog", metavar="PATH",
-              help="File or folder of your own chips, engines, models.")
+@catalog_options
 def web(**options: Any) -> None:
     """Look at it: the explorer in a browser, and the questions under /api.
 
@@ -32,12 +33,8 @@ def web(**options: Any) -> None:
       ridgeline web --port 9000 --workers 4
       ridgeline web --host 0.0.0.0 --name planner.example.org
     """
-    import os
-
     from ridgeline.errors import MissingExtra
 
-    if options["catalog"]:
-        os.environ["RIDGELINE_CATALOG"] = options["catalog"]
     try:
         from ridgeline.http.serve import serve
     except ImportError as error:

@@ -208,7 +208,7 @@ def _check_prices(goal: Goal, offers: Sequence[Any]) -> None:
         name = offer.chip.name
         priced = offer.usd_per_chip_hour == offer.usd_per_chip_hour
         if not priced and (goal.minimize == "cost" or math.isfinite(goal.budget)):
-            raise BadInput(f"{name} has no rent in the catalog; give --price {name}=USD, or "
+            raise BadInput(f"{name} has no rent in the catalog; give --usd-per-hour {name}=USD, or "
                            "minimize latency or chips without a budget")
         if goal.minimize == "energy" and not offer.chip.tdp:
             raise BadInput(f"{name} has no power in the catalog; leave it out or minimize "

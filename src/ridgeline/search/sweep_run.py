@@ -7,6 +7,7 @@ caller as it comes, and do a piece again when the process that had it dies.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import signal
 import threading
@@ -15,7 +16,7 @@ from typing import Any
 
 from ridgeline.errors import BadInput, MissingExtra
 
-__all__ = ["run_here", "run_in_processes", "run_on_ray"]
+__all__ = ["run_here", "run_in_processes", "run_on_ray", "unreachable"]
 
 Work = Callable[[int], Any]
 Finish = Callable[[int, Any], None]
@@ -23,6 +24,12 @@ Finish = Callable[[int, Any], None]
 _AHEAD = 2
 # Times a piece is tried again after its worker died.
 _RETRIES = 5
+# Seconds that a cluster may take to answer, the port of Ray's client servers, how an HTTP/2
+# connection is opened (with no settings of one's own) and the kind of frame that answers it.
+_PATIENCE = 4.0
+_CLIENT_PORT = 10001
+_OPENING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+_SETTINGS = bytes([4])
 
 
 def run_here(work: Work, pieces: Iterable[int], finish: Finish) -> None:
@@ -114,10 +121,14 @@ def run_on_ray(work: Work, pieces: Iterable[int], finish: Finish, address: str, 
     # Read by Ray when it is imported; a choice of the user's own stays.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-    except ImportError:
-        raise MissingExtra.needed("a sweep on Ray", "ray") from None
+    if importlib.util.find_spec("ray") is None:
+        raise MissingExtra.needed("a sweep on Ray", "ray")
+    named = os.environ.get("RAY_ADDRESS") if address == "auto" else address
+    if wrong := unreachable(named or "auto"):
+        # Ray itself tries for minutes, and then ends the process.
+        raise BadInput(f"no Ray cluster at {named!r}: {wrong}")
+    import ray
+
     _connect_ray(ray, address, jobs)
     try:
         _ray_pieces(ray, work, pieces, finish)
@@ -138,6 +149,39 @@ def _connect_ray(ray: Any, address: str, jobs: int) -> None:
     except Exception as error:     # what Ray raises here differs with the kind of address
         why = " ".join(str(error).split())[:200] or type(error).__name__
         raise BadInput(f"no Ray cluster at {address!r}: {why}") from error
+
+
+def unreachable(address: str) -> str:
+    """Why no Ray can be at an address, or "" where one may be.
+
+    Ray's servers speak HTTP/2, which answers the opening of a connection with its settings.
+
+    Args:
+        address: "host:port" or "ray://host:port"; others are for Ray to judge.
+    """
+    import socket
+    from urllib.parse import urlsplit
+
+    try:
+        place = urlsplit(address if "://" in address else f"//{address}")
+        host, port = place.hostname, place.port or (_CLIENT_PORT if place.scheme == "ray" else None)
+    except ValueError:
+        return "it is not host:port"
+    if address in ("auto", "local") or place.scheme not in ("", "ray"):
+        return ""
+    if not host or port is None:
+        return "it is not host:port, ray://host:port, auto or local"
+    try:
+        with socket.create_connection((host, port), _PATIENCE) as link:
+            if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
+                return ""
+            link.sendall(_OPENING)
+            answer = link.recv(9, socket.MSG_WAITALL)
+    except TimeoutError:
+        return f"nothing answered within {_PATIENCE:g} s"
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return "" if answer[3:4] == _SETTINGS else "what listens there is not Ray"
 
 
 def _ray_pieces(ray: Any, work: Work, pieces: Iterable[int], finish: Finish) -> None:

@@ -189,6 +189,9 @@ def read_options(options: dict[str, Any]) -> Scenario:
     """The scenario that file and flags describe; flags win.
 
     Removes the scenario's own options from `options` and saves the scenario when asked.
+
+    Raises:
+        BadInput: a wrong flag, file or field.
     """
     for name in ("scenario_file", "save_scenario"):
         if options.get(name) == "":

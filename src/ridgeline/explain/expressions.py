@@ -88,7 +88,11 @@ def spelled_out(text: str, names: Mapping[str, float]) -> str:
 
 
 def formulas_used(text: str) -> list[str]:
-    """Names of the formulas that an expression calls, in order."""
+    """Names of the formulas that an expression calls, in order.
+
+    Raises:
+        BadInput: text that is no arithmetic.
+    """
     try:
         tree = ast.parse(_plain(text), mode="eval")
     except SyntaxError as error:

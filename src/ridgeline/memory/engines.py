@@ -41,6 +41,9 @@ def device_memory(chip: Chip) -> float:
 def version_tuple(text: str) -> tuple[int, ...]:
     """Numbers of a version text; empty text is newer than all.
 
+    Raises:
+        BadInput: a text that does not start with a number.
+
     >>> version_tuple("0.11.2rc1"), version_tuple("v0.9")
     ((0, 11, 2), (0, 9))
     """

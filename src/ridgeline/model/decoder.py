@@ -126,7 +126,11 @@ def read_ends(f: Fields, style: Style) -> Ends:
 
 
 def head_shape(f: Fields, d_model: int, style: Style) -> tuple[int, int, int]:
-    """Query heads, KV heads and head width; kv heads default to all, width to d_model / heads."""
+    """Query heads, KV heads and head width; kv heads default to all, width to d_model / heads.
+
+    Raises:
+        BadInput: heads that divide neither the width nor each other.
+    """
     heads = f.count(*HEADS, high=100_000)
     multi_query = f.flag("multi_query", "multi_query_attention")
     kv = f.maybe(*KV_HEADS, high=100_000)

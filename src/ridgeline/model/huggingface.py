@@ -76,7 +76,11 @@ def architecture_from_config(config: Mapping[str, Any], name: str = "") -> Archi
 
 
 def text_config(config: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The text model's fields, taken out of a multimodal file."""
+    """The text model's fields, taken out of a multimodal file.
+
+    Raises:
+        BadInput: a nested part that is not a group of fields.
+    """
     for group in _TEXT_GROUPS:
         inner = config.get(group)
         if inner is None:

@@ -1,4 +1,7 @@
-"""Claims that state a figure: sizes, counts, ridges, datasheets."""
+"""Claims that state a figure: sizes, counts, ridges, datasheets.
+
+A check raises `BadInput` when the claim does not say what it needs.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Claims about the price, the energy and the utilisation of tokens."""
+"""Claims about the price, the energy and the utilisation of tokens.
+
+A check raises `BadInput` when the claim does not say what it needs.
+"""
 
 from __future__ import annotations
 

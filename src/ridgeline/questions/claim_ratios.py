@@ -1,4 +1,7 @@
-"""Claims that compare: one chip with another, one format with another, a part with the whole."""
+"""Claims that compare: one chip with another, one format with another, a part with the whole.
+
+A check raises `BadInput` when the claim does not say what it needs.
+"""
 
 from __future__ import annotations
 

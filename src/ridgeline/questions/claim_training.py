@@ -1,4 +1,7 @@
-"""Claims about training: operations, days, chip-hours, dollars, tokens a parameter."""
+"""Claims about training: operations, days, chip-hours, dollars, tokens a parameter.
+
+A check raises `BadInput` when the claim does not say what it needs.
+"""
 
 from __future__ import annotations
 

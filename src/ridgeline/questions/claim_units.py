@@ -1,4 +1,7 @@
-"""Claims that only convert: "400 Gbit/s is 50 GB/s", "100 TFLOP = 1e14 FLOP"."""
+"""Claims that only convert: "400 Gbit/s is 50 GB/s", "100 TFLOP = 1e14 FLOP".
+
+A check raises `BadInput` when the claim does not say what it needs.
+"""
 
 from __future__ import annotations
 

@@ -128,7 +128,12 @@ def demand(ask: DemandAsk) -> Answer:
 
 
 def rate_of(ask: DemandAsk, scenario: Scenario, *, keep: bool = True) -> Rate:
-    """The machine at the batch asked for, or the largest that keeps the promised rate."""
+    """The machine at the batch asked for, or the largest that keeps the promised rate.
+
+    Raises:
+        BadInput: a model or an output that sends no tokens.
+        Infeasible: a user alone gets less than was promised, or the batch does not fit.
+    """
     resolved = resolve(scenario)
     if not resolved.architecture.causal or not resolved.scenario.workload.output:
         raise BadInput("users are counted by the tokens they are sent: give a model that "
@@ -281,7 +286,11 @@ def _asked(ask: DemandAsk, found: Rate, rent: ChipRent) -> dict[str, Any]:
 
 
 def demand_figure(ask: DemandAsk) -> Figure:
-    """Users that the machine serves against the speed they are promised."""
+    """Users that the machine serves against the speed they are promised.
+
+    Raises:
+        Infeasible: no promised rate near the one asked can be kept.
+    """
     rates, users = [], []
     for factor in np.geomspace(0.25, 4.0, 13):
         try:

@@ -82,7 +82,11 @@ def _trained(resolved: Resolved) -> float:
 
 
 def training_items(resolved: Resolved) -> dict[str, float]:
-    """Bytes on the fullest device by item."""
+    """Bytes on the fullest device by item.
+
+    Raises:
+        BadInput: a layout that is for serving.
+    """
     plan, asked = resolved.deployment, resolved.scenario.training
     if plan.attention_dp > 1:
         raise BadInput("attention_dp is for serving; train with dp")

@@ -169,7 +169,11 @@ def retrieve(ask: RetrieveAsk) -> Answer:
 
 
 def plan_of(ask: RetrieveAsk) -> IndexPlan:
-    """The index asked about, checked and completed."""
+    """The index asked about, checked and completed.
+
+    Raises:
+        BadInput: sizes or settings that make no index.
+    """
     dim = ask.dim
     if dim is None:
         if ask.embedder is None:

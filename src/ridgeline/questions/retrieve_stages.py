@@ -198,7 +198,11 @@ def _peak(plan: IndexPlan, chip: Chip) -> float:
 
 
 def search_stage(plan: IndexPlan, where: str, constants: CpuConstants) -> Stage:
-    """One query's search, waiting for the batch it is searched in."""
+    """One query's search, waiting for the batch it is searched in.
+
+    Raises:
+        Infeasible: an index that does not fit where it is searched.
+    """
     v = visited(plan, constants)
     flop = float(search_work.flat_search_flop(n_queries=1.0, n_vectors=v, dim=float(plan.dim)))
     if plan.segments:

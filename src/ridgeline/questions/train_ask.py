@@ -95,7 +95,11 @@ def _number(name: str, value: Any) -> float | int:
 
 
 def checked(ask: TrainAsk) -> tuple[Architecture, Cluster]:
-    """Model and machine, once every number is known to make sense."""
+    """Model and machine, once every number is known to make sense.
+
+    Raises:
+        BadInput: a number, a layout or an adapter that makes no sense.
+    """
     from ridgeline.machine.parse import parse_machine
     from ridgeline.memory.training import get_optimizer
     from ridgeline.model.load import load_architecture

@@ -281,7 +281,11 @@ def check_closed(fitting: Sized, requests: Sized) -> None:
 
 
 def keys_of(requests: Requests, scheduler: Scheduler) -> tuple[Array, Any]:
-    """What orders the queue, and room for it; empty when first come is first served."""
+    """What orders the queue, and room for it; empty when first come is first served.
+
+    Raises:
+        BadInput: an order by priority of requests that have none.
+    """
     if not scheduler.by_key:
         return np.zeros(1), np.zeros(1, np.int32)
     if scheduler.order == "fcfs":       # all alike: by number

@@ -72,7 +72,11 @@ class EngineCosts:
 
 @functools.cache
 def engine_content() -> dict[str, Any]:
-    """The fitted constants of engines: costs, corrections, interval widths."""
+    """The fitted constants of engines: costs, corrections, interval widths.
+
+    Raises:
+        BadInput: no constants are there.
+    """
     from ridgeline.timing.constants import constants_text
 
     text = constants_text("engines.json")

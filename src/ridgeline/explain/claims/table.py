@@ -65,7 +65,11 @@ def read_claims(path: str | Path) -> tuple[ClaimRow, ...]:
 
 
 def parse_claims(text: str, name: str) -> tuple[ClaimRow, ...]:
-    """The rows of CSV text."""
+    """The rows of CSV text.
+
+    Raises:
+        BadInput: not CSV, no column `quote`, no rows or too many, or a malformed one.
+    """
     if "\0" in text:
         raise BadInput(f"{name} is not a CSV file")
     try:

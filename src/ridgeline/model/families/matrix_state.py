@@ -2,6 +2,8 @@
 
 Shapes from the public modelling code (RWKV-7: flash-linear-attention, MIT; the others: Hugging Face
 Transformers 5, Apache-2.0), checked against element counts of published checkpoints.
+
+A reader raises `BadInput` when the config lacks a field it needs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Decoders of one attention and one feed-forward in every layer, told in their own words."""
+"""Decoders of one attention and one feed-forward in every layer, told in their own words.
+
+A reader raises `BadInput` when the config lacks a field it needs.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Decoders that attend to a chosen or compressed part of the past."""
+"""Decoders that attend to a chosen or compressed part of the past.
+
+A reader raises `BadInput` when the config lacks a field it needs.
+"""
 
 from __future__ import annotations
 

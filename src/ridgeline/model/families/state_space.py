@@ -1,4 +1,7 @@
-"""Decoders with state-space layers, gated recurrences or short convolutions."""
+"""Decoders with state-space layers, gated recurrences or short convolutions.
+
+A reader raises `BadInput` when the config lacks a field it needs.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Shapes read from the public modelling code of each type (Hugging Face Transformers 5, Apache-2.0)
 and checked against the parameters of the modules it builds.
+
+A reader raises `BadInput` when the config lacks a field it needs.
 """
 
 from __future__ import annotations

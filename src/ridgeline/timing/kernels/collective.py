@@ -104,6 +104,9 @@ def find_constants(table: Mapping[str, Mapping[str, float]], where: Fabric,
 
     Keys are "<target>/<link>|<backend>|<version>" with the chip, the architecture or "*" as
     target; `name` is "<backend>|<version>", and falls back to the backend's newest version.
+
+    Raises:
+        UnknownName: a backend that was never measured.
     """
     backend = name.split("|")[0]
     other = "pcie" if where.link == "nvlink" else "nvlink"

@@ -102,7 +102,11 @@ class Exchange:
 
 def find_exchange(content: Mapping[str, Any], chip: str, architecture: str, mode: str,
                   phase: str) -> Exchange:
-    """Constants of a chip, its architecture, or all chips, with the interval of that distance."""
+    """Constants of a chip, its architecture, or all chips, with the interval of that distance.
+
+    Raises:
+        BadInput: a calibration without this mode and phase.
+    """
     table = content["exchange"]
     targets: tuple[tuple[str, Distance], ...] = (
         (calibration_name(chip), "table"), (family_of(architecture), "architecture"),

@@ -56,17 +56,20 @@ def test_public_names_change_only_on_purpose():
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[str, bool]]:
-    """Rooms that a module imports, and whether only within a function."""
-    late = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for n in ast.walk(f)}
+    """Rooms that a module imports, and whether only within a function; "." for relative imports."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+    late = {id(n) for f in ast.walk(tree) if isinstance(f, functions) for n in ast.walk(f)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "ridgeline":
-            parts = (node.module or "").split(".")
-            rooms = parts[1:2] or [alias.name for alias in node.names]
+        names: list[str] = []
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module or ''}.{alias.name}" for alias in node.names]
+            if node.level:
+                yield ".", id(node) in late
         elif isinstance(node, ast.Import):
-            rooms = [a.name.split(".")[1] for a in node.names
-                     if a.name.startswith("ridgeline.")]
-        else:
-            continue
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            names = [a.value for a in node.args if isinstance(a, ast.Constant)]
+        rooms = {name.split(".")[1] for name in names if str(name).startswith("ridgeline.")}
         yield from ((room, id(node) in late) for room in rooms if not room.startswith("__v"))
 
 
@@ -82,19 +85,34 @@ def test_every_room_has_its_place_on_the_road():
     assert {room_of(f) for f in FILES} <= set(ROAD)
 
 
+def upward(here: str, source: str) -> Iterator[str]:
+    """What a module of a room imports that does not stand before it; relative imports hide it."""
+    for room, late in imports(ast.parse(source)):
+        if room != here and not (late and (here, room) in LOOKED_UP_LATE) and (
+                room == "." or ROAD.index(room) > ROAD.index(here)):
+            yield room
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.relative_to(SOURCE).as_posix())
 def test_rooms_import_only_what_stands_before_them(file):
-    here = room_of(file)
-    for room, late in imports(ast.parse(file.read_text(encoding="utf-8"))):
-        if room == here or (late and (here, room) in LOOKED_UP_LATE):
-            continue
-        assert ROAD.index(room) < ROAD.index(here), f"{file.name} in {here} imports {room}"
+    assert list(upward(room_of(file), file.read_text(encoding="utf-8"))) == []
 
 
-def test_the_import_walk_sees_an_upward_import():
-    found = list(imports(ast.parse("def f():\n    from ridgeline.cli import main\n"
-                                   "import ridgeline.work.op\nfrom ridgeline import scenario")))
-    assert sorted(found) == [("cli", True), ("scenario", False), ("work", False)]
+def test_the_import_walk_sees_every_way_up():
+    found = list(imports(ast.parse(
+        "def f():\n    from ridgeline.cli import main\n"
+        "import ridgeline.work.op\nfrom ridgeline import scenario\nfrom ..http import app\n"
+        "async def g():\n    importlib.import_module('ridgeline.web.page')\n"
+        "if TYPE_CHECKING:\n    from ridgeline.mcp import server\n")))
+    assert sorted(found) == [(".", False), ("cli", True), ("mcp", False), ("scenario", False),
+                             ("web", True), ("work", False)]
+
+
+@pytest.mark.parametrize(("room", "source"), [
+    ("work", "from ridgeline.cli import main"), ("work", "def f():\n    import ridgeline.timing"),
+    ("machine", "from ridgeline.catalog import load_chip"), ("work", "from . import op")])
+def test_an_import_up_the_road_is_refused(room, source):
+    assert list(upward(room, source))
 
 
 def test_modules_stay_readable():

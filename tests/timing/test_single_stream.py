@@ -66,6 +66,62 @@ def test_a_prompt_is_cut_into_passes_and_attends_to_what_is_before():
     assert whole == pytest.approx(2 * 32 * 32 * 128 * 4096**2, rel=0.15)
 
 
+def test_latent_attention_of_ggml_engines_is_absorbed():
+    glm = load_architecture("zai-org/GLM-4.7-Flash")
+    mixer = glm.blocks[0][0].mixer
+    at = {"architecture": glm, "depth": 32768.0, "ubatch": 512}
+    absorbed, expanded = (prompt_columns(case(engine=e, **at)) for e in ("llamacpp", "mlc"))
+    wide = 2 * mixer.kv_lora_rank + mixer.qk_rope_head_dim
+    heads = mixer.qk_nope_head_dim + mixer.qk_rope_head_dim + mixer.v_head_dim
+    assert absorbed["attention_flop"] / expanded["attention_flop"] == pytest.approx(wide / heads)
+    # The expansion of 33,280 cached tokens shrinks to that of the 512 new ones.
+    up = (2 * mixer.kv_lora_rank * mixer.n_heads * (mixer.qk_nope_head_dim + mixer.v_head_dim)
+          * glm.n_layers)
+    assert expanded["dense_flop"] - absorbed["dense_flop"] == pytest.approx(up * 32768)
+
+
+@pytest.mark.parametrize(("tokens", "matrices"), [(128.0, 0), (512.0, 1), (2048.0, 3)])
+def test_sixteen_bit_experts_are_calls_of_their_own_beyond_some_tokens(tokens, matrices):
+    qwen = load_architecture("Qwen/Qwen3-30B-A3B")     # experts 768 wide, states 2,048
+    change = {"architecture": qwen, "prompt_tokens": tokens, "ubatch": 2048, "backend": "rocm"}
+    columns = prompt_columns(case(**change))
+    touched = 128 * (1 - (1 - 8 / 128) ** tokens)
+    assert columns["expert_calls"] == pytest.approx(48 * touched * matrices)
+    for other in ({"backend": "vulkan"}, {"format": get_format("q8_0")}, {"engine": "vllm"}):
+        assert prompt_columns(case(**{**change, **other}))["expert_calls"] == 0.0
+
+
+def test_rows_and_ramp_of_experts():
+    qwen = load_architecture("Qwen/Qwen3-30B-A3B")
+    columns = prompt_columns(case(architecture=qwen))
+    assert columns["expert_rows"] == 512 * 8 / 128
+    assert columns["expert_ramp"] == pytest.approx(
+        columns["expert_flop"] * (2 / 2048 + 1 / 768) / 3)
+
+
+def test_keys_are_read_again_for_heads_a_kernel_cannot_pack():
+    def reread(name, **change):
+        return prompt_columns(case(architecture=load_architecture(name), **change))["reread"]
+
+    # Query heads a key head: 6 (packs 2), 8, 4.
+    names = "MiniMaxAI/MiniMax-M2.5", "openai/gpt-oss-120b", "meta-llama/Meta-Llama-3-8B"
+    assert [reread(n, backend="rocm") for n in names] == [3.0, 0.0, 1.0]
+    assert reread(names[0]) == reread(names[0], backend="rocm", flash_attention=False) == 0.0
+
+
+def test_experts_are_never_faster_than_the_peak():
+    columns = prompt_columns(case(architecture=load_architecture("Qwen/Qwen3-30B-A3B")))
+    least = {c.name: c.low for c in PROMPT} | {"step": 0.0, "launch": 0.0, "overlap": 0.0}
+    flop = columns["dense_flop"] + columns["expert_flop"] + columns["attention_flop"]
+    assert prompt_seconds(columns, least) > flop / columns["peak"]
+
+
+def test_settings_of_a_variant_are_levels_of_their_own():
+    keys = stream_keys(case(backend="rocm", variant="rocm/rocwmma+hblt0"))
+    assert (keys["variant"], keys["blas"]) == ("rocm/rocwmma", "rocm/hblt0")
+    assert (stream_keys(case())["variant"], stream_keys(case())["blas"]) == ("", "")
+
+
 def test_forms_take_arrays():
     one = generation_columns(case())
     both = {k: np.array([v, v]) for k, v in one.items()}

@@ -6,8 +6,9 @@ architecture, format and device, fitted to published runs (`measure.fit.single_s
     generation: t = step + launches * launch + weight bytes / bandwidth * read
                     + weight bytes / (cores * clock) / issue + cache bytes / bandwidth * cache
                     + parameters * unpack / fp32 rate + (devices - 1) * hop
-    prompt:     t = passes * (step + launches * launch + weight bytes / bandwidth * read
-                    + FLOP / peak * multiply + attention + activation bytes / bandwidth * move)
+    prompt:     t = passes * (step + launches * launch + calls * call
+                    + weight bytes / bandwidth * read + FLOP / peak * multiply + attention
+                    + activation bytes / bandwidth * move)
 
 Every factor on a roofline term is at least 1: never faster than the bytes or the FLOP allow.
 """
@@ -24,6 +25,7 @@ from ridgeline.errors import BadInput
 from ridgeline.formats import get_format
 from ridgeline.machine import Chip
 from ridgeline.model.architecture import Architecture
+from ridgeline.numeric import maximum
 from ridgeline.quantity import Quantity
 from ridgeline.timing.constants import constants_text
 from ridgeline.timing.levels import Constant, Levelled, Spreads
@@ -58,15 +60,19 @@ PROMPT = (
     Constant("launch", 4e-6, 2e-7, 2e-4, {"engine": 1.0, "arch": 0.4}),
     Constant("multiply", 2.0, 1.0, 60.0,
              {"engine": 0.5, "arch": 0.3, "quant": 0.3, "format": 0.2, "device": 0.15,
-              "variant": 0.25, "model": 0.15, "host": 0.2}),
+              "variant": 0.8, "blas": 0.5, "model": 0.1, "host": 0.2}),
     Constant("half", 30.0, 1.0, 500.0, {"engine": 0.5}),
     Constant("read", 1.3, 1.0, 30.0, {"engine": 0.5, "quant": 0.5}),
-    Constant("experts", 1.5, 1.0, 10.0,
-             {"engine": 0.3, "model": 0.15, "variant": 0.2, "kind": 0.3}),
+    Constant("experts", 1.5, 0.1, 20.0,
+             {"engine": 0.5, "variant": 0.8, "blas": 0.3, "kind": 0.3, "format": 0.2,
+              "model": 0.2}),
+    Constant("ramp", 500.0, 1.0, 5000.0, {"engine": 0.5}),
     Constant("tile", 20.0, 1.0, 100.0, {"engine": 0.5}),
+    Constant("call", 5e-5, 5e-6, 5e-4, {"engine": 0.4}),
     Constant("read_experts", 1.2, 1.0, 4.0, {"engine": 0.3}),
     Constant("attention", 4.0, 1.0, 60.0,
-             {"engine": 0.5, "arch": 0.4, "variant": 0.5, "model": 0.2, "head": 0.5}),
+             {"engine": 0.5, "arch": 0.4, "variant": 0.5, "model": 0.2, "head": 0.3}),
+    Constant("reread", 0.3, 0.01, 1.0, {"engine": 0.5}),
     Constant("scores", 3.0, 0.3, 30.0, {"engine": 0.5, "arch": 0.3}),
     Constant("scan", 8.0, 1.0, 60.0, {"engine": 0.5}),
     Constant("move", 1.5, 1.0, 10.0, {"engine": 0.3}),
@@ -96,8 +102,10 @@ def generation_seconds(columns: Columns, constants: Mapping[str, Any]) -> Any:
 def prompt_seconds(columns: Columns, constants: Mapping[str, Any]) -> Any:
     """Seconds of a whole prompt, by the form at the top.
 
-    Without flash attention the scores go through memory. Experts see few rows each, and a tile of
-    rows costs as much as a full one. Devices one behind the other work on different passes.
+    Without flash attention the scores go through memory; with it, keys are read again for heads
+    that a kernel cannot pack. Experts see few rows each, and a tile of rows costs as much as a full
+    one; every tile starts up, which narrow experts feel, and 16-bit experts may each be a call of a
+    library. Devices one behind the other work on different passes.
 
     Args:
         columns: as `stream_work.prompt_columns` gives them, floats or arrays.
@@ -107,13 +115,17 @@ def prompt_seconds(columns: Columns, constants: Mapping[str, Any]) -> Any:
     """
     c, k = columns, constants
     read = (c["dense_bytes"] + c["expert_bytes"] * k["read_experts"]) * k["read"]
-    multiply = k["multiply"] / c["peak"] * (
-        c["dense_flop"] * (1 + k["half"] / c["pass_tokens"])
-        + c["expert_flop"] * k["experts"] * (1 + k["tile"] / c["expert_rows"]))
-    attention = (c["attention_flop"] * k["attention"] + c["scan_flop"] * k["scan"]) / c["peak"]
+    experts = c["expert_flop"] + c["expert_ramp"] * k["ramp"]
+    multiply = (
+        c["dense_flop"] * k["multiply"] * (1 + k["half"] / c["pass_tokens"])
+        + experts * maximum(1.0, k["multiply"] * k["experts"])
+        * (1 + k["tile"] / c["expert_rows"])) / c["peak"]
+    attention = (c["attention_flop"] * k["attention"] * (1 + c["reread"] * k["reread"])
+                 + c["scan_flop"] * k["scan"]) / c["peak"]
     scores = c["plain"] * c["attention_flop"] / 128 * k["scores"]   # 4 bytes for 512 FLOP a score
     memory = (read + scores + c["state_bytes"] + c["activation_bytes"] * k["move"]) / c["bandwidth"]
-    one = c["passes"] * (k["step"] + c["launches"] * k["launch"] + memory + multiply + attention)
+    one = c["passes"] * (k["step"] + c["launches"] * k["launch"] + c["expert_calls"] * k["call"]
+                         + memory + multiply + attention)
     full = (c["passes"] + c["devices"] - 1) / (c["passes"] * c["devices"])
     return one * (1 - k["overlap"] * (1 - full))
 

@@ -22,7 +22,13 @@ __all__ = ["StreamCase", "generation_columns", "prompt_columns", "quant_kind", "
 
 # Engines that split every matrix over their devices; the others run devices one after another.
 TENSOR_PARALLEL = frozenset({"gptfast", "mlc", "vllm", "exllama", "llamacpp-2023"})
-_WHOLE_PROMPT = 4096   # tokens of one pass in engines without a physical batch
+# Engines on ggml: prompts in passes of 512 tokens, latent attention in its absorbed form.
+GGML = frozenset({"llamacpp", "ik", "ollama"})
+_PASS, _WHOLE_PROMPT = 512, 4096   # tokens of one pass; in engines without a physical batch
+_PACKED = (8, 4, 2)    # query heads that ggml's flash attention takes through one read of keys
+# 16-bit experts up to so many tokens run as one kernel in ggml on CUDA and ROCm, by width of the
+# output; beyond, every expert is a library call of its own (ggml-cuda/mmf.cu, read in 2026).
+_TOGETHER = ((1024.0, 512.0), (float("inf"), 128.0))
 _WIDE_ROWS = 1e9       # tokens an expert sees, where there are none
 _LARGE = 3e10          # parameters from which a model counts as large
 
@@ -42,7 +48,8 @@ class StreamCase:
         n_devices: devices of the machine.
         flash_attention: whether scores stay on the chip.
         ubatch: tokens of one pass; 0: the engine's default.
-        variant: driver and build ("rocm/rocwmma", "vulkan/amdvlk", "rpc", "t2"), "" when unknown.
+        variant: driver or kernels, then settings, by "+" ("rocm/rocwmma", "vulkan/amdvlk", "t2",
+            "gemv", "rocm/plain+hblt0" without hipBLASLt); "" when unknown.
         host: kind of a host that slows the device down ("pi"), else "".
     """
 
@@ -81,12 +88,14 @@ def stream_keys(case: StreamCase) -> dict[str, str]:
     kind = quant_kind(case.format)
     flash = "fa" if case.flash_attention else "plain"
     size = "large" if arch.total_params > _LARGE else "small"
+    variant, *settings = case.variant.split("+")
     family = (chip.architecture.split() or [""])[0]
     return {"engine": place, "arch": f"{at}/{chip.vendor}/{family}",
             "quant": f"{place}/{kind}", "kind": f"{at}/{kind}",
             "format": f"{place}/{case.format.name}", "device": f"{at}/{chip.name}",
-            "model": f"{at}/{arch.model_type}", "variant": case.variant,
-            "head": f"{at}/{flash}/{_head(arch)}", "size": f"{place}/{size}",
+            "model": f"{at}/{arch.model_type}", "variant": variant,
+            "blas": f"{at}/hblt0" if "hblt0" in settings else "",
+            "head": f"{at}/{flash}/{_head(arch)}", "size": f"{place}/{kind}/{size}",
             "host": f"{at}/{case.host}" if case.host else ""}
 
 
@@ -96,6 +105,18 @@ def _head(architecture: Architecture) -> str:
     if any(isinstance(b.mixer, LatentAttention) for b, _ in architecture.blocks):
         return "latent"
     return str(min(256, widths[-1])) if widths else "none"
+
+
+def _packed(architecture: Architecture) -> float:
+    """Query heads that share one read of keys and values in ggml's flash attention."""
+    ratio = 1
+    for block, _ in architecture.blocks:
+        mixer = block.mixer
+        if isinstance(mixer, Attention):
+            ratio = mixer.n_heads // max(1, mixer.n_kv_heads)
+        elif isinstance(mixer, LatentAttention):
+            ratio = mixer.n_heads
+    return float(next((p for p in _PACKED if ratio % p == 0), 1))
 
 
 def _bits(case: StreamCase) -> tuple[float, float]:
@@ -123,20 +144,26 @@ def _bits(case: StreamCase) -> tuple[float, float]:
 def prompt_columns(case: StreamCase) -> dict[str, float]:
     """Work of the prompt: columns of `timing.single_stream.prompt_seconds`."""
     tokens = case.prompt_tokens * case.batch
-    most = case.ubatch or (512 if case.engine in ("llamacpp", "ik", "ollama") else _WHOLE_PROMPT)
+    ggml = case.engine in GGML
+    most = case.ubatch or (_PASS if ggml else _WHOLE_PROMPT)
     each = min(tokens, float(most))
     # Attention is linear in the tokens before: a pass in the middle of the prompt is the mean one.
     before = case.depth + (case.prompt_tokens - min(each, case.prompt_tokens)) / 2
-    work = _work(case.architecture, *_bits(case),
+    work = _work(case.architecture, *_bits(case), ggml,
                  Step(prefill_tokens=each, prefill_sequences=1.0, prefill_past=before))
+    loop = ggml and case.format.bits >= 16 and case.backend in ("cuda", "rocm")
+    # The kernels of other backends pack all heads of a group, or none whatever their number.
+    packs = case.flash_attention and case.backend == "rocm"
     return {**work, **_machine(case), "passes": tokens / each, "pass_tokens": each,
+            "expert_calls": work["expert_calls"] if loop else 0.0,
+            "reread": _PACKED[0] / _packed(case.architecture) - 1.0 if packs else 0.0,
             "plain": 0.0 if case.flash_attention else 1.0}
 
 
 def generation_columns(case: StreamCase) -> dict[str, float]:
     """Work of a token: columns of `timing.single_stream.generation_seconds`."""
     context = max(1.0, case.depth + case.prompt_tokens + case.gen_tokens / 2)
-    work = _work(case.architecture, *_bits(case),
+    work = _work(case.architecture, *_bits(case), True,
                  Step(decode_sequences=case.batch, decode_context=context))
     return {**work, **_machine(case), "batch": case.batch,
             "params": float(case.architecture.active_params)}
@@ -156,35 +183,65 @@ def _machine(case: StreamCase) -> dict[str, float]:
 
 
 @lru_cache(maxsize=4096)
-def _work(architecture: Architecture, dense_bits: float, expert_bits: float, step: Step
-          ) -> dict[str, float]:
+def _work(architecture: Architecture, dense_bits: float, expert_bits: float, absorbed: bool,
+          step: Step) -> dict[str, float]:
     """Sums over the ops of a step, one device."""
     dense, experts = (Format("weights", b / 8, "fp16") for b in (dense_bits, expert_bits))
     sixteen = Format("bf16", 2.0, "fp16")
     formats = Formats(dense, experts, dense, dense, sixteen, sixteen)
     names = ("dense_flop", "expert_flop", "attention_flop", "scan_flop", "dense_bytes",
-             "expert_bytes", "activation_bytes", "state_bytes", "launches")
+             "expert_bytes", "activation_bytes", "state_bytes", "launches", "expert_ramp",
+             "expert_calls")
     total = dict.fromkeys(names, 0.0)
     total["expert_rows"] = _WIDE_ROWS
     for op in step_ops(architecture, Deployment(), formats, step):
         if op.flop + op.memory_bytes > 0:
-            _add(total, op)
+            _add(total, op, _absorbed(architecture, op, step) if absorbed else 1.0)
     return total
+
+
+def _absorbed(architecture: Architecture, op: Op, step: Step) -> float:
+    """FLOP of a prompt's op in absorbed latent attention, over those with keys expanded.
+
+    The expansion of the cached tokens becomes one of the new tokens' queries and outputs, and
+    scores are as wide as a cache entry.
+    """
+    if op.name == "kv_b_proj":
+        return float(step.prefill_tokens / (step.prefill_tokens + step.prefill_past))
+    if op.name != "prefill_latent_attention":
+        return 1.0
+    for block, _ in architecture.blocks:
+        if isinstance(m := block.mixer, LatentAttention):
+            heads = m.qk_nope_head_dim + m.qk_rope_head_dim + m.v_head_dim
+            return (2 * m.kv_lora_rank + m.qk_rope_head_dim) / heads
+    return 1.0
 
 
 _FLOP = {"matmul": "dense_flop", "grouped_matmul": "expert_flop", "attention": "attention_flop",
          "scan": "scan_flop"}
 
 
-def _add(total: dict[str, float], op: Op) -> None:
+def _add(total: dict[str, float], op: Op, scale: float) -> None:
     repeats = float(op.repeats)
     if op.kind in _FLOP:
-        total[_FLOP[op.kind]] += repeats * float(op.flop)
+        total[_FLOP[op.kind]] += repeats * float(op.flop) * scale
     total["expert_bytes" if op.kind == "grouped_matmul" else "dense_bytes"] += (
         repeats * float(op.weight_bytes))
     total["activation_bytes"] += repeats * float(op.activation_bytes)
     total["state_bytes"] += repeats * float(op.state_bytes)
     total["launches"] += repeats
     if op.kind == "grouped_matmul":
-        rows = op.shape["tokens"] * op.shape["top_k"] / op.shape["experts"]
-        total["expert_rows"] = max(1.0, float(rows))
+        _add_experts(total, op, repeats)
+
+
+def _add_experts(total: dict[str, float], op: Op, repeats: float) -> None:
+    """Rows of an expert, its FLOP over contracted widths, and calls where each has its own."""
+    tokens, hidden, inter = op.shape["tokens"], op.shape["hidden"], op.shape["inter"]
+    share = op.shape["top_k"] / op.shape["experts"]
+    total["expert_rows"] = max(1.0, float(tokens * share))
+    up = 2 if op.labels["gated"] == "1" else 1     # matrices before the one back
+    total["expert_ramp"] += (repeats * float(op.flop) * float(up / hidden + 1 / inter) / (up + 1))
+    touched = op.shape["experts"] * (1 - (1 - share) ** tokens)
+    alone = sum(number for number, width in ((up, inter), (1, hidden))
+                if tokens > next(most for wide, most in _TOGETHER if width <= wide))
+    total["expert_calls"] += repeats * float(touched) * alone

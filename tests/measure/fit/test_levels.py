@@ -52,6 +52,28 @@ def test_the_same_rows_give_the_same_constants():
     assert first == second
 
 
+def test_offsets_of_the_same_rows_share_what_is_found_by_their_usual_sizes():
+    rows = made_up()
+    twins = Rows(rows.columns, {**rows.keys, "kind": rows.keys["engine"]}, rows.seconds, rows.keep)
+    both = {"engine": 0.4, "device": 0.3, "kind": 0.3}      # 0.4^2 + 0.3^2 = 0.5^2
+    constants = (Constant("slow", 1.5, 1.0, 30.0, both), CONSTANTS[1])
+    one, two = fit_levels(form, rows, CONSTANTS), fit_levels(form, twins, constants)
+    whole = one.offsets["slow"]["engine=a"]
+    assert two.offsets["slow"]["engine=a"] == pytest.approx(0.64 * whole, abs=1e-4)
+    assert two.offsets["slow"]["kind=a"] == pytest.approx(0.36 * whole, abs=1e-4)
+    assert np.allclose(predict_levels(form, one, rows), predict_levels(form, two, twins), rtol=1e-4)
+
+
+def test_what_rows_say_nothing_of_stays_at_its_start():
+    def flat(columns, constants):
+        return form(columns, constants) + 0.0 * constants["idle"]
+
+    idle = Constant("idle", 2.0, 0.1, 10.0, {"engine": 1.0})
+    fitted = fit_levels(flat, made_up(), (*CONSTANTS, idle))
+    assert fitted.values({"engine": "a"})["idle"] == pytest.approx(2.0)
+    assert fitted.offsets["idle"] == {}
+
+
 def test_few_odd_rows_do_not_move_the_rest():
     rows = made_up()
     odd = rows.seconds.copy()

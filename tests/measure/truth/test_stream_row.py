@@ -31,10 +31,15 @@ def test_engines(engine, name):
 
 
 def test_settings_come_from_the_backend_and_the_notes():
-    case = read(device="AMD Ryzen AI MAX+ 395 (Radeon 8060S, 128GB LPDDR5X)",
-                backend="ROCm,RPC / rocm7_1-rocwmma", notes="fa1; longctx32768; hblt0; rpc")
-    assert case.backend == "rocm" and case.variant == "rocm/rocwmma+rpc+rocm/fa+hblt0"
+    strix = {"device": "AMD Ryzen AI MAX+ 395 (Radeon 8060S, 128GB LPDDR5X)"}
+    case = read(**strix, backend="ROCm,RPC / rocm7_1-rocwmma", date="2025-2026",
+                notes="fa1; longctx32768; hblt0; rpc")
+    assert case.backend == "rocm" and case.variant == "rocm/rocwmma"
     assert case.ubatch == 2048 and case.flash_attention
+    early = read(**strix, backend="llama.cpp-hip", date="2025-08", notes="hipblaslt= -fa 1")
+    assert early.variant == "rocm/plain+hblt0"
+    assert read(**strix, backend="llama.cpp-vulkan", notes="hipblaslt=").variant == "vulkan/radv"
+    assert read(quant="AWQ int4 GEMV", engine="AutoAWQ").variant == "gemv"
     assert read(notes="-fa 1 -b 256").ubatch == 256
     assert read(notes="batch 8 (rates are batch totals)").batch == 8.0
     assert read(device="AMD Ryzen 9 7950X (DDR5)", backend="CPU, 16 threads").variant == "t16"

@@ -8,12 +8,13 @@ with damping, from fixed starts: the same rows give the same constants.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
 
 from ridgeline.timing.levels import Constant, Levelled, Spreads
 
@@ -51,24 +52,45 @@ class Rows:
 
 
 class _Design:
-    """Which offset applies to which row, as one matrix over all parameters."""
+    """Which offset applies to which row, as one matrix over all parameters.
+
+    Offsets that apply to the same rows of a constant are one parameter, as far from zero as they
+    are together; `offsets` shares it out again.
+    """
 
     def __init__(self, rows: Rows, constants: Sequence[Constant]) -> None:
-        blocks, self.owner, sizes, self.names = [], [], [], []
+        self.parts: dict[tuple[int, bytes], list[tuple[float, str, str]]] = {}
+        columns: dict[tuple[int, bytes], Array] = {}
         for index, constant in enumerate(constants):
-            parts = [(_COMMON, "", np.ones(len(rows.seconds)))]
-            for level, usual in constant.levels.items():
-                values = rows.keys[level]
-                parts += [(usual, f"{level}={v}", (values == v).astype(float))
-                          for v in sorted(set(values.tolist())) if v]
-            for usual, name, column in parts:
-                blocks.append(column)
-                sizes.append(usual)
-                self.owner.append(index)
-                self.names.append((constant.name, name))
-        self.matrix = np.stack(blocks, axis=1)
-        self.of = np.array(self.owner)
-        self.usual = np.array(sizes)
+            for usual, name, column in _offsets(rows, constant):
+                key = index, np.packbits(column).tobytes()
+                columns[key] = column.astype(float)
+                self.parts.setdefault(key, []).append((usual, constant.name, name))
+        self.matrix = np.stack(list(columns.values()), axis=1)
+        self.of = np.array([index for index, _ in columns])
+        self.usual = np.sqrt([sum(u**2 for u, *_ in p) for p in self.parts.values()])
+
+    def keep(self, where: NDArray[np.bool_]) -> None:
+        """Go on with these parameters only."""
+        self.parts = {k: v for (k, v), w in zip(self.parts.items(), where, strict=True) if w}
+        self.matrix, self.of = self.matrix[:, where], self.of[where]
+        self.usual = self.usual[where]
+
+    def offsets(self, at: Array) -> list[tuple[str, str, float]]:
+        """(constant, offset, value) of every parameter; the offset "" is the common value's."""
+        return [(constant, name, float(value) * usual**2 / float(together) ** 2)
+                for parts, value, together in zip(self.parts.values(), at, self.usual, strict=True)
+                for usual, constant, name in parts]
+
+
+def _offsets(rows: Rows, constant: Constant) -> Iterator[tuple[float, str, NDArray[np.bool_]]]:
+    """Usual size, name and rows of the common value and of every offset of a constant."""
+    yield _COMMON, "", np.ones(len(rows.seconds), bool)
+    for level, usual in constant.levels.items():
+        values = rows.keys[level]
+        for value in sorted(set(values.tolist())):
+            if value:
+                yield usual, f"{level}={value}", values == value
 
 
 class _Problem:
@@ -81,6 +103,9 @@ class _Problem:
         self.start = np.log([c.start for c in constants])
         self.low = np.log([c.low for c in constants])
         self.high = np.log([c.high for c in constants])
+        # A constant that does nothing to any row of an offset says nothing about that offset.
+        logs = self.logs(np.zeros(len(self.design.usual)))
+        self.design.keep((self.slopes(logs, self.residual(logs)) != 0).any(axis=0))
 
     def logs(self, at: Array) -> list[Array]:
         matrix, of = self.design.matrix, self.design.of
@@ -144,10 +169,13 @@ def _step(problem: _Problem, at: Array, logs: Sequence[Array], residual: Array, 
     slopes = problem.slopes(logs, residual)
     weight = np.minimum(1.0, _HUBER / np.maximum(np.abs(residual), 1e-9))
     pull = 1.0 / problem.design.usual**2
-    curve = slopes.T @ (slopes * weight[:, None]) + np.diag(pull)
+    curve = slopes.T @ (slopes * weight[:, None])
+    curve[np.diag_indices_from(curve)] += pull
+    size = np.diag(curve).copy()
     down = slopes.T @ (weight * residual) + pull * at
     for _ in range(8):
-        move = np.linalg.solve(curve + damping * np.diag(np.diag(curve)), -down)
+        curve[np.diag_indices_from(curve)] = size * (1 + damping)
+        move = cho_solve(cho_factor(curve, check_finite=False), -down, check_finite=False)
         there = at + np.clip(move, -1.0, 1.0)
         new_logs = problem.logs(there)
         new = problem.residual(new_logs)
@@ -161,7 +189,7 @@ def _step(problem: _Problem, at: Array, logs: Sequence[Array], residual: Array, 
 def _levelled(problem: _Problem, at: Array) -> Levelled:
     common = {c.name: float(s) for c, s in zip(problem.constants, problem.start, strict=True)}
     offsets: dict[str, dict[str, float]] = {c.name: {} for c in problem.constants}
-    for (constant, name), value in zip(problem.design.names, at.tolist(), strict=True):
+    for constant, name, value in problem.design.offsets(at):
         if name:
             offsets[constant][name] = value
         else:

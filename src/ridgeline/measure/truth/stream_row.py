@@ -25,6 +25,8 @@ _ENGINES = {"ik_llama": "ik", "ollama": "ollama", "exllamav2": "exllamav2",
             "vllm": "vllm", "mlc": "mlc", "gpt-fast": "gptfast", "litgpt": "litgpt"}
 _BACKENDS = {"rocm": "rocm", "hip": "rocm", "rocwmma": "rocm", "vulkan": "vulkan",
              "metal": "metal", "cuda": "cuda", "cpu": "cpu"}
+# From late 2025 llama.cpp multiplies quantised prompts on ROCm itself: its library matters no more.
+_OWN_KERNELS = "2025-09"
 _LONG_UBATCH = 2048    # the long-context tests of that harness use it on ROCm
 
 
@@ -92,18 +94,16 @@ def _ubatch(row: Row, backend: str) -> int:
 
 
 def _variant(row: Row, backend: str) -> str:
-    """Driver, build and settings that change the kernels."""
+    """Driver or kernels, then settings that change them."""
     text, notes = row["backend"].lower(), row["notes"] or ""
-    parts = []
-    if backend == "rocm":
-        parts.append("rocm/" + ("rocwmma" if "wmma" in text else "plain"))
-    if backend == "vulkan":
-        parts.append("vulkan/" + ("amdvlk" if "amdvlk" in text else "radv"))
-    if "rpc" in text:
-        parts.append("rpc")
-    if "fa1" in notes or "-fa 1" in notes:
-        parts.append(backend + "/fa")
-    if "hblt0" in notes or re.search(r"hipblaslt=(\s|$)", notes):
-        parts.append("hblt0")
     threads = re.search(r"(\d+) threads", text)
-    return f"t{threads[1]}" if threads else "+".join(parts)
+    if threads:
+        return f"t{threads[1]}"
+    if backend == "vulkan":
+        return "vulkan/" + ("amdvlk" if "amdvlk" in text else "radv")
+    if backend == "rocm":
+        without = "hblt0" in notes or re.search(r"hipblaslt=(\s|$)", notes)
+        early = (row["date"] or "") < _OWN_KERNELS
+        return ("rocm/" + ("rocwmma" if "wmma" in text else "plain")
+                + ("+hblt0" if without and early else ""))
+    return "gemv" if "GEMV" in (row["quant"] or "") else ""

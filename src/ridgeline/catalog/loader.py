@@ -17,12 +17,14 @@ from ridgeline.catalog.files import DATA, Index, build_index, read_index, read_t
 from ridgeline.catalog.names import candidates, key_of
 from ridgeline.errors import BadInput, UnknownName
 from ridgeline.machine.chip import Chip, Link
+from ridgeline.machine.kernels import AttentionCurve, KernelTimes, MatmulCurve
 
 if TYPE_CHECKING:
     from ridgeline.catalog.schema import (
         ApiPrice,
         ChipFile,
         EngineFile,
+        EngineKernels,
         FormatEntry,
         LinkEntry,
         RentPrice,
@@ -136,9 +138,16 @@ class Catalog:
         return sorted({*own, *(p.stem for p in toml_files(DATA / kind))}, key=str.lower)
 
     def _path(self, kind: Literal["chips", "engines"], name: str) -> Path:
-        """The file behind a name: the user's own, else the bundled one of exactly that name."""
+        """The file behind a name: the user's own, else the bundled one of exactly that name.
+
+        A chip or engine may also be named by its file: "./my-machine.toml".
+        """
         if not name.strip() or len(name) > LONGEST_NAME:
             raise BadInput(f"a {kind[:-1]} needs a name of 1 to {LONGEST_NAME} characters")
+        if name.endswith(".toml"):
+            if not Path(name).is_file():
+                raise BadInput(f"no {kind[:-1]} file at {name}")
+            return Path(name)
         own = list(self._user_files(kind))
         if own:
             index = build_index(own)
@@ -305,7 +314,21 @@ def chip_of(entry: ChipFile) -> Chip:
         domain_size=entry.scale_up.domain_size if entry.scale_up else 1,
         scale_out=link(entry.scale_out), host=link(entry.host),
         usd_per_hour=(rent.usd_per_hour_low, rent.usd_per_hour_high) if rent else None,
-        source=entry.source, confidence=entry.confidence, notes=entry.notes)
+        source=entry.source, confidence=entry.confidence, notes=entry.notes,
+        levels=entry.memory.levels,
+        kernels={engine: _kernels(times) for engine, times in entry.kernels.items()})
+
+
+def _kernels(entry: EngineKernels) -> KernelTimes:
+    """Measured kernels of an engine."""
+    costs = {name: getattr(entry, name) for name in (
+        "move", "launch", "step", "layer", "sequence", "logit", "stream", "request")}
+    return KernelTimes(
+        entry.software,
+        tuple(MatmulCurve(c.format, c.depth, c.set_bytes, c.rows, c.seconds)
+              for c in entry.matmul),
+        tuple(AttentionCurve(c.phase, c.head_dim, c.tokens, c.seconds) for c in entry.attention),
+        **costs)
 
 
 def read_rules() -> tuple[RuleEntry, ...]:

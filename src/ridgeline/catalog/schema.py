@@ -6,6 +6,8 @@ the key's path. Values are SI unless the key names another unit.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -23,6 +25,8 @@ Bytes = Annotated[float, Meta(gt=0, lt=1e19)]
 Memory = Annotated[float, Meta(gt=1e6, lt=1e15)]
 Bandwidth = Annotated[float, Meta(gt=1e6, lt=1e18)]
 Seconds = Annotated[float, Meta(gt=0, lt=1e5)]
+Tiny = Annotated[float, Meta(gt=0, lt=1)]
+Cost = Annotated[float, Meta(ge=0, lt=10)]
 Count = Annotated[int, Meta(ge=1, le=10_000_000)]
 Usd = Annotated[float, Meta(ge=0, lt=1e8)]
 Share = Annotated[float, Meta(gt=0, le=1)]
@@ -61,11 +65,13 @@ class DeviceMemory(Provenance, kw_only=True, frozen=True):
     type: Name = "unknown"
     usable_bytes: Memory | None = None
     usable_source: Text | None = None
+    levels: tuple[tuple[Bytes, Bandwidth], ...] = ()
 
     def __post_init__(self) -> None:
         """A usable size needs its own source, since no datasheet prints it."""
         if (self.usable_bytes is None) != (self.usable_source is None):
             raise ValueError("usable_bytes and usable_source go together")
+        _rising("levels", [size for size, _ in self.levels])
 
 
 class OnChip(Provenance, frozen=True):
@@ -118,6 +124,57 @@ class Price(Provenance, kw_only=True, frozen=True):
     usd: Usd
 
 
+class MatmulTimes(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """Measured seconds of one weight by rows; see `machine.kernels.MatmulCurve`."""
+
+    format: Name
+    depth: Count
+    set_bytes: Bytes
+    rows: Annotated[tuple[Count, ...], Meta(min_length=1)]
+    seconds: tuple[Tiny, ...]
+
+    def __post_init__(self) -> None:
+        """One time for each number of rows."""
+        _rising("rows", self.rows, self.seconds)
+
+
+class AttentionTimes(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """Measured seconds of one FLOP of attention; see `machine.kernels.AttentionCurve`."""
+
+    phase: Literal["prefill", "decode"]
+    head_dim: Count
+    tokens: Annotated[tuple[Count, ...], Meta(min_length=1)]
+    seconds: tuple[Tiny, ...]
+
+    def __post_init__(self) -> None:
+        """One time for each number of tokens."""
+        _rising("tokens", self.tokens, self.seconds)
+
+
+class EngineKernels(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """An engine's own kernels on a measured machine; see `machine.kernels.KernelTimes`."""
+
+    software: Text
+    matmul: Annotated[tuple[MatmulTimes, ...], Meta(min_length=1)]
+    attention: tuple[AttentionTimes, ...] = ()
+    move: Cost = 0.0
+    launch: Cost = 0.0
+    step: Cost = 0.0
+    layer: Cost = 0.0
+    sequence: Cost = 0.0
+    logit: Cost = 0.0
+    stream: Cost = 0.0
+    request: Cost = 0.0
+
+
+def _rising(name: str, at: Sequence[float], values: Sequence[float] | None = None) -> None:
+    """Positions of a measured curve rise, with one value each."""
+    if any(a >= b for a, b in itertools.pairwise(at)):
+        raise ValueError(f"{name} must rise")
+    if values is not None and len(at) != len(values):
+        raise ValueError(f"{len(values)} seconds for {len(at)} {name}")
+
+
 class ChipFile(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """One chip: `data/chips/NAME.toml`."""
 
@@ -141,6 +198,7 @@ class ChipFile(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     host: Network | None = None
     rent: Rent | None = None
     price: Price | None = None
+    kernels: dict[Name, EngineKernels] = {}
 
 
 class LinkEntry(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ridgeline.errors import BadInput
+from ridgeline.machine.kernels import KernelTimes, between
+
+# Engines that run on PyTorch's kernels where their own were not measured.
+_ON_PYTORCH = ("transformers", "vllm", "sglang")
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,9 @@ class Chip:
         scale_out: share of the network of one device.
         host: link to the host's memory.
         usd_per_hour: (low, high) rent of one device, or None.
+        levels: (working set, bandwidth) of a measured machine, its caches included [bytes,
+            bytes/s].
+        kernels: by engine, what was measured of its own kernels.
     """
 
     name: str
@@ -68,6 +78,32 @@ class Chip:
     source: str = ""
     confidence: str = ""
     notes: tuple[str, ...] = field(default=())
+    levels: tuple[tuple[float, float], ...] = ()
+    kernels: Mapping[str, KernelTimes] = field(default_factory=dict, hash=False)
+
+    def kernels_of(self, engine: str) -> KernelTimes | None:
+        """Measured kernels that an engine runs, None where there are none."""
+        return self._far.get(engine) or (
+            self._far.get("transformers") if engine in _ON_PYTORCH else None)
+
+    @functools.cached_property
+    def _far(self) -> dict[str, KernelTimes]:
+        """Kernels of models that no cache holds, unless a size was asked for."""
+        return {name: kernels.holding(math.inf) for name, kernels in self.kernels.items()}
+
+    def holding(self, set_bytes: float) -> Chip:
+        """The chip as a model of so many bytes of weights meets it: caches may hold it.
+
+        Bandwidth and kernels are those measured with such a working set; without measured levels
+        nothing changes.
+        """
+        if not self.levels or set_bytes <= 0:
+            return self
+        sizes, rates = zip(*self.levels, strict=True)
+        rate = between([math.log(s) for s in sizes], rates, math.log(set_bytes))
+        return dataclasses.replace(
+            self, memory_bandwidth=rate, levels=(),
+            kernels={name: k.holding(set_bytes) for name, k in self.kernels.items()})
 
     def peak(self, compute: str) -> float:
         """Dense peak of a compute format [FLOP/s].

@@ -11,13 +11,14 @@ __all__ = ["measure_engine", "measure_machine"]
 
 
 def measure_machine(*, device: str = "cpu", threads: int | None = None, quick: bool = False,
-                    beside: str = "", out: str = "") -> Answer:
+                    kernels: bool = True, beside: str = "", out: str = "") -> Answer:
     """Memory bandwidth, matmul rates and launch cost of the machine this runs on.
 
     Args:
         device: "cpu", or "cuda" with PyTorch.
         threads: of the processor at most; None: every core.
         quick: fewer sizes, less time.
+        kernels: those of llama.cpp and PyTorch too, where installed.
         beside: chip of the catalog to compare with.
         out: file of the chip entry to write, such as "my-machine.toml".
 
@@ -30,7 +31,7 @@ def measure_machine(*, device: str = "cpu", threads: int | None = None, quick: b
     from ridgeline.measure.machine.here import measure_here
 
     chip = load_chip(beside) if beside else None
-    found = measure_here(device, threads, quick=quick)
+    found = measure_here(device, threads, quick=quick, kernels=kernels)
     if out:
         write_chip(found, out)
     return machine_answer(found, chip)

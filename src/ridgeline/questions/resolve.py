@@ -13,7 +13,7 @@ from ridgeline.machine import Cluster
 from ridgeline.model.architecture import Architecture
 from ridgeline.scenario import AUTO, Scenario
 
-__all__ = ["Resolved", "resolve"]
+__all__ = ["Resolved", "resolve", "weights_read"]
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,21 @@ def resolve(scenario: Scenario) -> Resolved:
     broken = broken_rules(architecture, deployment, cluster)
     if broken:
         raise BadInput("; ".join(broken))
+    if cluster.chip.levels:
+        # A measured machine: bandwidth and kernels at the working set of this model.
+        read = weights_read(architecture, deployment, formats)
+        cluster = dataclasses.replace(cluster, chip=cluster.chip.holding(read))
     return Resolved(dataclasses.replace(scenario, deployment=deployment), architecture, cluster,
                     deployment, formats)
+
+
+def weights_read(architecture: Architecture, deployment: Deployment, formats: Formats) -> float:
+    """Bytes of weights that one device reads for a step of one token."""
+    from ridgeline.work.step import decode_step, step_ops
+
+    step = decode_step(sequences=1.0, context=1.0)
+    return sum(float(op.repeats * op.weight_bytes)
+               for op in step_ops(architecture, deployment, formats, step))
 
 
 def complete(deployment: Deployment, architecture: Architecture, cluster: Cluster) -> Deployment:

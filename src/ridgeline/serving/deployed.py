@@ -15,6 +15,7 @@ from ridgeline.model.architecture import Architecture
 from ridgeline.numeric import maximum, where
 from ridgeline.serving.closed_loop import Policy
 from ridgeline.timing.engine import PROMPTS_FIRST, RESERVED, EngineCosts, engine_costs
+from ridgeline.timing.measured import costs_of
 from ridgeline.timing.step_table import StepTable, TableWork, Timer, table_work, with_unit_costs
 from ridgeline.timing.step_time import StepTimer, seconds_together
 from ridgeline.work.op import Follows, Op
@@ -47,7 +48,9 @@ class Deployed:
     @functools.cached_property
     def costs(self) -> EngineCosts:
         """The engine's own costs."""
-        return engine_costs(self.deployment.engine, self.cluster.chip)
+        measured = self.cluster.chip.kernels.get(self.deployment.engine)
+        return (costs_of(measured, served=True) if measured
+                else engine_costs(self.deployment.engine, self.cluster.chip))
 
     @functools.cached_property
     def timer(self) -> StepTimer:

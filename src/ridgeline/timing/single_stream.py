@@ -138,8 +138,9 @@ class Timed:
         seconds: of the test.
         floor: least time by bytes over bandwidth [s].
         ends: factors.
-        distance: "device" when the device was measured with the engine, "architecture" when only
-            the engine was, else "pooled".
+        distance: "machine" when the engine's kernels were measured on this one, "device" when the
+            device was measured with the engine, "architecture" when only the engine was, else
+            "pooled".
     """
 
     seconds: float
@@ -227,6 +228,9 @@ def single_stream_rates(architecture: Architecture, chip: Chip, *, quant: str = 
                         flash_attention: bool = True, variant: str = "") -> StreamRates:
     """Prompt and generation rates of one user.
 
+    On a chip whose file holds measured kernels of the engine, those and the model's ops give the
+    rates; elsewhere the constants fitted to published runs do.
+
     Args:
         architecture, chip: what runs where.
         quant: number format of the weights.
@@ -247,6 +251,14 @@ def single_stream_rates(architecture: Architecture, chip: Chip, *, quant: str = 
 
     check_positive(prompt_tokens=prompt_tokens, gen_tokens=gen_tokens, batch=batch,
                    n_devices=n_devices, context_depth=context_depth + 1)
+    if n_devices == 1 and engine in chip.kernels:
+        from ridgeline.timing.measured_stream import measured_rates
+
+        rates = measured_rates(architecture, chip, quant=quant, engine=engine, batch=batch,
+                               prompt_tokens=prompt_tokens, gen_tokens=gen_tokens,
+                               context_depth=context_depth)
+        if rates:
+            return rates
     case = StreamCase(architecture, chip, engine, backend or default_backend(chip),
                       get_format(quant), file_bytes, prompt_tokens, gen_tokens, context_depth,
                       batch, n_devices, flash_attention, variant=variant)

@@ -56,7 +56,12 @@ class StepTimer:
     def groups(self, ops: Sequence[Op]) -> list[Group]:
         """The ops with those that one kernel call can time stacked."""
         return [Group(_stacked(alike), len(alike)) if len(alike) > 1 else Group(alike[0], 1)
-                for alike in _alike(ops)]
+                for alike in _alike(ops, self._apart)]
+
+    @property
+    def _apart(self) -> str:
+        """Engines that were measured have a cost of their own for sampling."""
+        return "sampling" if self.cluster.chip.kernels else ""
 
     def total(self, timed: Iterable[tuple[Group, Array]]) -> Array:
         """Seconds of all groups, one after another."""
@@ -70,7 +75,8 @@ class StepTimer:
         found: dict[int, float] = {}
         # Matrices by head have kernels of their own, told apart one op at a time.
         by_head = [[op] for op in ops if "heads" in op.shape]
-        for group in _alike([op for op in ops if "heads" not in op.shape]) + by_head:
+        for group in _alike([op for op in ops if "heads" not in op.shape],
+                            self._apart) + by_head:
             seconds = self.op_seconds(_stacked(group) if len(group) > 1 else group[0])
             values = [float(v) for v in np.broadcast_to(
                 np.asarray(seconds, float).reshape(-1), len(group))]
@@ -92,8 +98,17 @@ class StepTimer:
         return np.where(active, np.maximum(kernel, floor), 0.0)
 
     def kernel(self, op: Op) -> tuple[Call | Array, float]:
-        """One repeat: the call of the tables that answers it, and the engine's factor on that."""
+        """One repeat: its seconds by the kernels measured on the machine, else the call of the
+        tables that answers it, and the engine's factor on that.
+        """
         op = _positive(op)
+        measured = self.cluster.chip.kernels_of(self.backend)
+        known = op.labels.get("format")
+        if measured and op.kind != "collective":
+            from ridgeline.timing.measured import measured_seconds, runs_format
+
+            if known is None or runs_format(measured, known):
+                return measured_seconds(measured, op), 1.0
         return call_of(op, self.cluster, self.backend), self.costs.factor(op.kind)
 
     @property
@@ -127,15 +142,15 @@ _STACKABLE = ("matmul", "elementwise", "gather", "collective")
 _SINGLE = ("group", "spans")
 
 
-def _alike(ops: Sequence[Op]) -> list[list[Op]]:
-    """Ops that one kernel call can time together: same kind, formats and form."""
+def _alike(ops: Sequence[Op], apart: str = "") -> list[list[Op]]:
+    """Ops that one kernel call can time together: same kind, formats and form; one by itself."""
     groups: dict[Any, list[Op]] = {}
     for index, op in enumerate(ops):
         single = tuple(float(op.shape[name]) for name in _SINGLE if name in op.shape)
         # Per-head products that widen and that narrow run in kernels of their own.
         widens = "heads" in op.shape and float(np.max(op.shape["k"])) < float(np.max(op.shape["n"]))
         key = (op.kind, op.compute, tuple(sorted(op.labels.items())), tuple(op.shape), single,
-               widens)
+               widens, op.name == apart)
         groups.setdefault(key if op.kind in _STACKABLE else index, []).append(op)
     return list(groups.values())
 

@@ -22,7 +22,8 @@ from typing import Any
 from ridgeline.errors import BadInput
 from ridgeline.measure.engine.local_steps import Sample
 
-__all__ = ["QUANTS", "Shape", "main", "serve", "served_apart", "stream_samples", "write_model"]
+__all__ = ["QUANTS", "Shape", "main", "request_cost", "serve", "served_apart", "stream_samples",
+           "write_model"]
 
 # Weight format -> (file type, gguf's name of the tensor type).
 QUANTS = {"fp16": (1, "F16"), "q8_0": (7, "Q8_0"), "q4_0": (2, "Q4_0"), "q4_1": (3, "Q4_1"),
@@ -157,7 +158,7 @@ def serve(path: str | Path, *, slots: int = 1, context: int = 2048, threads: int
         del server
 
 
-def _cost(server: Any, prompt: int, output: int, batch: int, salt: int) -> float:
+def request_cost(server: Any, prompt: int, output: int, batch: int, salt: int) -> float:
     """Processor seconds of so many equal requests side by side."""
     def ask(number: int) -> None:
         ids = [300 + (7 * i + 131 * number + 17 * salt) % 3000 for i in range(prompt)]
@@ -191,8 +192,8 @@ def stream_samples(path: str | Path, *, prompts: Sequence[int] = (32, 128, 384),
     architecture = load_architecture(str(path))
     longest = max([*prompts, *contexts]) + 3 * tokens + 32
     with serve(path, slots=max(batches), context=longest) as server:
-        _cost(server, 32, 4, 1, 0)
-        alone = {n: min(_cost(server, n, 1, 1, r) for r in range(repeats))
+        request_cost(server, 32, 4, 1, 0)
+        alone = {n: min(request_cost(server, n, 1, 1, r) for r in range(repeats))
                  for n in sorted({*prompts, *contexts})}
         found = [Sample.of_prompt(architecture, n, alone[n], chunk=_CHUNK) for n in prompts]
         for batch in batches:
@@ -200,8 +201,9 @@ def stream_samples(path: str | Path, *, prompts: Sequence[int] = (32, 128, 384),
             steps = tokens if batch == 1 else 3 * tokens
             for before in contexts:
                 first = alone[before] if batch == 1 else min(
-                    _cost(server, before, 1, batch, r) for r in range(repeats))
-                whole = min(_cost(server, before, steps + 1, batch, r) for r in range(repeats))
+                    request_cost(server, before, 1, batch, r) for r in range(repeats))
+                whole = min(request_cost(server, before, steps + 1, batch, r)
+                            for r in range(repeats))
                 found.append(Sample.of_decode(architecture, batch, before + (steps + 1) / 2,
                                               max(whole - first, 1e-6) / steps))
     return found

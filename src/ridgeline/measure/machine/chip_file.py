@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ridgeline.errors import BadInput
 from ridgeline.files import write_atomically
+from ridgeline.machine.kernels import KernelTimes
+from ridgeline.measure.machine.kernel_times import kernels_of, levels_of
 from ridgeline.measure.machine.points import Machine, Point, peak_rate
 
-__all__ = ["bandwidth_of", "chip_name", "chip_toml", "peaks_of", "write_chip"]
+if TYPE_CHECKING:
+    from ridgeline.machine.chip import Chip
+
+__all__ = ["bandwidth_of", "chip_name", "chip_toml", "measured_chip", "peaks_of", "write_chip"]
 
 _WIDEST = ("fp64", "fp32", "tf32", "fp16", "bf16", "fp8", "int8")
 
@@ -82,10 +88,35 @@ def chip_toml(machine: Machine, name: str) -> str:
         parts["on_chip"]["l2_bytes"] = max(host.caches.values())
     if host.clock:
         parts["on_chip"]["clock"] = host.clock
+    levels = levels_of(machine)
+    if len(levels) > 1:
+        parts["memory"]["levels"] = [[_rounded(v) for v in level] for level in levels]
     lines = [f"{k} = {_toml(v)}" for k, v in top.items()]
     for title, values in parts.items():
         lines += ["", f"[{title}]", *(f"{k} = {_toml(v)}" for k, v in values.items())]
+    for engine, times in kernels_of(machine).items():
+        lines += _kernel_lines(engine, times)
     return "\n".join(lines) + "\n"
+
+
+def _kernel_lines(engine: str, times: KernelTimes) -> list[str]:
+    """The tables of an engine's kernels."""
+    def fields(record: Any, skip: tuple[str, ...] = ()) -> list[str]:
+        return [f"{f.name} = {_toml(_plain(getattr(record, f.name)))}"
+                for f in dataclasses.fields(record) if f.name not in skip]
+
+    lines = ["", f"[kernels.{engine}]", *fields(times, ("matmul", "attention"))]
+    for title in ("matmul", "attention"):
+        for curve in getattr(times, title):
+            lines += ["", f"[[kernels.{engine}.{title}]]", *fields(curve)]
+    return lines
+
+
+def _plain(value: Any) -> Any:
+    """Numbers with four digits, tuples as lists."""
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    return _rounded(value) if isinstance(value, float) else value
 
 
 def write_chip(machine: Machine, path: str | Path) -> Path:
@@ -103,6 +134,20 @@ def write_chip(machine: Machine, path: str | Path) -> Path:
     text = chip_toml(machine, target.stem)
     convert(tomllib.loads(text), ChipFile, str(path))
     return write_atomically(target, text)
+
+
+def measured_chip(machine: Machine, name: str = "measured") -> Chip:
+    """The chip that the file of a measured machine would give.
+
+    Raises:
+        BadInput: a bandwidth or every matmul rate is missing.
+    """
+    from ridgeline.catalog.loader import chip_of
+    from ridgeline.catalog.schema import ChipFile, convert
+
+    entry = convert(tomllib.loads(chip_toml(machine, name)), ChipFile, name)
+    assert isinstance(entry, ChipFile)
+    return chip_of(entry)
 
 
 def _architecture(machine: Machine) -> str:
@@ -123,6 +168,10 @@ def _rounded(value: float) -> float:
 def _toml(value: Any) -> str:
     import json
 
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(v) for v in value) + "]"
+    if value == 0 and isinstance(value, float):
+        return "0.0"
     if isinstance(value, float):
         return f"{value:.1f}" if 1 <= abs(value) < 1e5 else f"{value:.4g}".replace("e+", "e")
     return json.dumps(value)

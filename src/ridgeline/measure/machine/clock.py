@@ -34,7 +34,8 @@ class Timing:
 
 
 def timed(work: Callable[[], object], *, budget: float = 0.2, least: int = 5,
-          wait: Callable[[], object] | None = None) -> Timing:
+          wait: Callable[[], object] | None = None,
+          clock: Callable[[], float] = time.perf_counter) -> Timing:
     """Time repeated calls of a piece of work until a budget is spent.
 
     Args:
@@ -42,19 +43,20 @@ def timed(work: Callable[[], object], *, budget: float = 0.2, least: int = 5,
         budget: seconds to spend, about.
         least: samples to take at least.
         wait: blocks until the work is done, where `work` returns early (an accelerator's queue).
+        clock: of the samples; the budget is of wall time.
 
     Returns:
         seconds of one call; short calls are repeated inside one sample.
     """
     finish = wait or (lambda: None)
-    inner, single = 1, _sample(work, finish, 1)
-    single = _sample(work, finish, 1)          # the first one also warms up
+    inner, single = 1, _sample(work, finish, 1, clock)
+    single = _sample(work, finish, 1, clock)          # the first one also warms up
     if single < _SHORTEST:
         inner = max(1, int(_SHORTEST / max(single, 1e-9)))
     samples: list[float] = []
     end = time.perf_counter() + budget
     while len(samples) < least or time.perf_counter() < end:
-        samples.append(_sample(work, finish, inner) / inner)
+        samples.append(_sample(work, finish, inner, clock) / inner)
         if len(samples) >= 10_000:
             break
     samples.sort()
@@ -62,9 +64,10 @@ def timed(work: Callable[[], object], *, budget: float = 0.2, least: int = 5,
                   samples[min(len(samples) - 1, int(0.9 * len(samples)))], len(samples))
 
 
-def _sample(work: Callable[[], object], finish: Callable[[], object], count: int) -> float:
-    begun = time.perf_counter()
+def _sample(work: Callable[[], object], finish: Callable[[], object], count: int,
+            clock: Callable[[], float]) -> float:
+    begun = clock()
     for _ in range(count):
         work()
     finish()
-    return time.perf_counter() - begun
+    return clock() - begun

@@ -45,14 +45,19 @@ class Point:
     """One ceiling at one size.
 
     Attributes:
-        kind: "read", "copy", "matmul", "matvec" or "launch".
-        format: of the numbers ("fp32", "bf16", ...).
-        size: working set [bytes]; of a matmul the edge of its square matrices; of a launch 0.
+        kind: "read", "copy", "matmul", "matvec" or "launch"; of an engine's kernels "product",
+            "attend", "move", "launch" or "cost".
+        format: of the numbers ("fp32", "bf16", "q8_0", ...); of an attend its phase; of a cost
+            its name.
+        size: working set [bytes]; of a matmul the edge of its square matrices; of an attend its
+            tokens; of a launch or cost 0.
         threads: at work.
-        rate: best: bytes/s, FLOP/s, or seconds of one empty call for a launch.
+        rate: best: bytes/s, FLOP/s, or seconds of one launch or cost.
         median_rate: of the median sample, in the same unit.
         noise: median time over best time, less one.
         samples: timed.
+        rows, depth: of a product; the depth of an attend is its heads' width.
+        library: whose kernels: "ggml" or "torch"; "" for the machine's own ceilings.
     """
 
     kind: str
@@ -63,6 +68,9 @@ class Point:
     median_rate: float
     noise: float
     samples: int
+    rows: int = 0
+    depth: int = 0
+    library: str = ""
 
     @property
     def intensity(self) -> float:
@@ -87,11 +95,24 @@ class Machine:
     began: str
     complete: bool = True
 
-    def of(self, kind: str, *, format: str = "", threads: int = 0) -> tuple[Point, ...]:
-        """Points of a kind, and of a format and thread count where given, by size."""
+    def of(self, kind: str, *, format: str = "", threads: int = 0, library: str = ""
+           ) -> tuple[Point, ...]:
+        """Points of a kind and library, and of a format and thread count where given, by size."""
         found = [p for p in self.points if p.kind == kind and format in ("", p.format)
-                 and threads in (0, p.threads)]
+                 and threads in (0, p.threads) and p.library == library]
         return tuple(sorted(found, key=lambda p: (p.format, p.threads, p.size)))
+
+    def best(self, other: Machine) -> Machine:
+        """Of this and a later measurement of the same machine, the better of each point."""
+        def key(p: Point) -> tuple[Any, ...]:
+            return (p.kind, p.format, p.size, p.threads, p.rows, p.depth, p.library)
+
+        found = {key(p): p for p in self.points}
+        for p in other.points:
+            old, less = found.get(key(p)), p.kind in ("launch", "cost")
+            if old is None or (p.rate < old.rate if less else p.rate > old.rate):
+                found[key(p)] = p
+        return dataclasses.replace(self, points=tuple(found.values()))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 from ridgeline.measure.machine.clock import Timing, timed
 from ridgeline.measure.machine.points import Point
 
-__all__ = ["Job", "probe_numpy"]
+__all__ = ["Job", "clock_of", "point_of", "probe_numpy"]
 
-# (kind, format, size, threads)
-Job = tuple[str, str, float, int]
+
+class Job(NamedTuple):
+    """One thing to measure; see `points.Point` for the fields."""
+
+    kind: str
+    format: str
+    size: float
+    threads: int = 1
+    rows: int = 0
+    depth: int = 0
 
 
 def probe_numpy(job: Job, budget: float) -> Point:
@@ -26,22 +35,31 @@ def probe_numpy(job: Job, budget: float) -> Point:
         job: what to measure.
         budget: seconds to spend, about.
     """
-    kind, format, size, threads = job
+    kind, format, size, threads = job[:4]
     make = {"read": _read, "copy": _copy, "matmul": _matmul, "matvec": _matvec,
             "launch": _launch}[kind]
     work, amount = make(format, size, threads)
-    taken = timed(work, budget=budget)
+    taken = timed(work, budget=budget, clock=clock_of(job))
     if kind == "read" and size <= _SMALL:
         taken = _without_call(taken, budget)
     return point_of(job, amount, taken)
 
 
-def point_of(job: Job, amount: float, taken: Timing) -> Point:
-    """The record of a timing; a launch's rate is its time."""
-    kind, format, size, threads = job
-    best, median = (amount / taken.best, amount / taken.median) if amount else (
-        taken.best, taken.median)
-    return Point(kind, format, size, threads, best, median, taken.noise, taken.samples)
+def clock_of(job: Job) -> Callable[[], float]:
+    """One thread is timed by its processor time, which other programs do not stretch."""
+    return time.thread_time if job.threads == 1 else time.perf_counter
+
+
+def point_of(job: Job, amount: float, taken: Timing, library: str = "") -> Point:
+    """The record of a timing. An amount below zero is how many calls a time is of; no amount is
+    one call.
+    """
+    if amount > 0:
+        best, median = amount / taken.best, amount / taken.median
+    else:
+        best, median = (time / max(1.0, -amount) for time in (taken.best, taken.median))
+    return Point(job.kind, job.format, job.size, job.threads, best, median, taken.noise,
+                 taken.samples, job.rows, job.depth, library)
 
 
 _SMALL = 2.0**20   # below this the call itself is a visible share of a read [bytes]
@@ -50,7 +68,7 @@ _SMALL = 2.0**20   # below this the call itself is a visible share of a read [by
 def _without_call(taken: Timing, budget: float) -> Timing:
     """A timing less the time of the same call on next to nothing."""
     work, _ = _read("fp32", 128.0, 1)
-    empty = timed(work, budget=budget / 4).best
+    empty = timed(work, budget=budget / 4, clock=time.thread_time).best
     floor = 0.05 * taken.best
     return Timing(max(taken.best - empty, floor), max(taken.median - empty, floor),
                   max(taken.slow - empty, floor), taken.samples)

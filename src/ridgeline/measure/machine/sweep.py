@@ -15,21 +15,31 @@ from ridgeline.errors import BadInput, RidgelineError
 from ridgeline.measure.machine.points import Host, Machine, Point
 from ridgeline.measure.machine.probes import Job
 
-__all__ = ["Batch", "measure_machine", "plan_cpu", "plan_cuda", "thread_counts"]
+__all__ = ["Batch", "measure_machine", "plan_cpu", "plan_cuda", "plan_kernels",
+           "thread_counts"]
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
                      "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS")
 _MIB = 2.0**20
+_SHARE = 0.6      # of a probe's time for each of the many points of an engine's kernels
 Say = Callable[[Point], None]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Jobs of one process: the library that runs them and how many threads it is given."""
+    """Jobs of one process.
+
+    Attributes:
+        library: that runs them: "numpy", "torch" or "ggml".
+        threads: it is given.
+        jobs: what to measure.
+        kernels: the jobs are of an engine's kernels, not of the machine's ceilings.
+    """
 
     library: str
     threads: int
     jobs: tuple[Job, ...]
+    kernels: bool = False
 
 
 def thread_counts(most: int) -> list[int]:
@@ -63,19 +73,52 @@ def plan_cpu(host: Host, *, threads: int, formats: Sequence[str] = (), quick: bo
     for count in thread_counts(threads):
         jobs: list[Job] = []
         if count == 1:
-            jobs += [("launch", "fp32", 0.0, 1), *(("read", "fp32", s, 1) for s in sizes)]
-            jobs += [("matmul", "fp32", float(e), 1) for e in edges]
+            jobs += [Job("launch", "fp32", 0.0), *(Job("read", "fp32", s) for s in sizes)]
+            jobs += [Job("matmul", "fp32", float(e)) for e in edges]
             if not quick:
-                jobs += [("matmul", "fp64", 1024.0, 1), ("matvec", "fp32", far, 1)]
+                jobs += [Job("matmul", "fp64", 1024.0), Job("matvec", "fp32", far)]
         else:
-            jobs += [("read", "fp32", far, count), ("matmul", "fp32", float(edges[-1]), count)]
-        jobs.append(("copy", "fp32", far, count))
+            jobs += [Job("read", "fp32", far, count),
+                     Job("matmul", "fp32", float(edges[-1]), count)]
+        jobs.append(Job("copy", "fp32", far, count))
         batches.append(Batch("numpy", count, tuple(jobs)))
         extra = [f for f in formats if f in wide and f != "fp32"]
         if extra:
             batches.append(Batch("torch", count, tuple(
-                ("matmul", f, float(e), count) for f in extra for e in edges[-2:])))
+                Job("matmul", f, float(e), count) for f in extra for e in edges[-2:])))
     return batches
+
+
+def plan_kernels(host: Host, library: str, formats: Sequence[str], *, threads: int,
+                 quick: bool = False, costs: bool = True) -> Batch:
+    """An engine's own kernels: products by format, rows, depth and working set, and attention.
+
+    Args:
+        host: its last cache decides the working sets.
+        library: "ggml" or "torch".
+        formats: of the weights.
+        threads: of the engine.
+        quick: fewer of everything.
+        costs: measure the engine's own costs too.
+    """
+    cache = max(host.caches.values(), default=32 * _MIB)
+    rows = (1, 2, 4, 5, 8, 32) if quick else (1, 2, 3, 4, 5, 8, 16, 32, 128)
+    depths = (512, 2048) if quick else (512, 1024, 2048, 4096)
+    sets = [cache * share for share in ((0.25, 4) if quick else (0.25, 0.5, 1, 2, 4))]
+    jobs = [Job("launch", formats[0], 0.0, threads), Job("move", "fp32", 0.0, threads, 256, 1024)]
+    for format in formats:
+        # From so many rows on, arithmetic takes so long that fewer weights will do.
+        jobs += [Job("product", format, sets[0] / (1 if n < 16 else 8), threads, n, depth)
+                 for depth in depths for n in rows]
+        jobs += [Job("product", format, size, threads, n, depths[1 - quick])
+                 for size in sets[1:] for n in (1, 2, 4, 8)]
+    tokens = (32, 256, 1024) if quick else (16, 64, 256, 512, 1024, 4096)
+    jobs += [Job("attend", phase, float(n), threads, 1, width) for phase in ("decode", "prefill")
+             for width in ((64,) if quick else (64, 128)) for n in tokens
+             if phase == "decode" or n <= 1024]
+    if costs:
+        jobs.append(Job("cost", "engine", 0.0, threads))
+    return Batch(library, threads, tuple(jobs), kernels=True)
 
 
 def plan_cuda(host: Host, formats: Sequence[str], quick: bool = False) -> list[Batch]:
@@ -84,9 +127,9 @@ def plan_cuda(host: Host, formats: Sequence[str], quick: bool = False) -> list[B
     step = 4 if quick else 2
     sizes = [_MIB * 2**i for i in range(0, 40, step) if _MIB * 2**i < far] + [far]
     edges = (1024, 4096) if quick else (256, 512, 1024, 2048, 4096, 8192)
-    jobs: list[Job] = [("launch", "fp32", 0.0, 1)]
-    jobs += [(kind, "fp32", s, 1) for kind in ("read", "copy") for s in sizes]
-    jobs += [("matmul", f, float(e), 1) for f in formats for e in edges]
+    jobs = [Job("launch", "fp32", 0.0)]
+    jobs += [Job(kind, "fp32", s) for kind in ("read", "copy") for s in sizes]
+    jobs += [Job("matmul", f, float(e)) for f in formats for e in edges]
     return [Batch("torch", 1, tuple(jobs))]
 
 
@@ -97,7 +140,7 @@ def _beyond_caches(host: Host) -> float:
 
 
 def measure_machine(host: Host, batches: Sequence[Batch], *, budget: float = 0.15,
-                    say: Say = lambda point: None) -> Machine:
+                    say: Say = lambda point: None, python: str = sys.executable) -> Machine:
     """Run the batches one process after another.
 
     Args:
@@ -105,6 +148,7 @@ def measure_machine(host: Host, batches: Sequence[Batch], *, budget: float = 0.1
         batches: what.
         budget: seconds for each job, about.
         say: told every point as it is measured.
+        python: interpreter of the workers, which has the libraries measured.
 
     Returns:
         all points; with `complete` false when interrupted (Ctrl-C) after at least one.
@@ -120,7 +164,7 @@ def measure_machine(host: Host, batches: Sequence[Batch], *, budget: float = 0.1
     points: list[Point] = []
     try:
         for batch in batches:
-            for point in _run(batch, host.device, budget):
+            for point in _run(batch, host.device, budget, python):
                 points.append(point)
                 say(point)
     except KeyboardInterrupt:
@@ -130,11 +174,12 @@ def measure_machine(host: Host, batches: Sequence[Batch], *, budget: float = 0.1
     return Machine(host, tuple(points), began)
 
 
-def _run(batch: Batch, device: str, budget: float) -> Iterator[Point]:
+def _run(batch: Batch, device: str, budget: float, python: str) -> Iterator[Point]:
     """Points of one worker as they come; the worker never outlives us."""
     environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(batch.threads))}
-    asked = {"library": batch.library, "device": device, "budget": budget, "jobs": batch.jobs}
-    with subprocess.Popen([sys.executable, "-m", "ridgeline.measure.machine.worker"],
+    asked = {"library": batch.library, "device": device, "jobs": batch.jobs,
+             "budget": budget * (_SHARE if batch.kernels else 1.0), "kernels": batch.kernels}
+    with subprocess.Popen([python, "-m", "ridgeline.measure.machine.worker"],
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           env=environment, text=True) as worker:
         try:

@@ -20,21 +20,29 @@ __all__ = ["main"]
 def main() -> None:
     """Measure what standard input asks for."""
     asked: dict[str, Any] = json.load(sys.stdin)
-    for kind, format, size, threads in asked["jobs"]:
+    for fields in asked["jobs"]:
+        job = Job(*fields)
         try:
-            point = _measure(asked, (kind, format, float(size), int(threads)))
+            points = _measure(asked, job)
         except (RuntimeError, MemoryError, ValueError) as error:
-            print(json.dumps({"failed": f"{kind} {format} {size:g}: {error}"}), flush=True)
+            print(json.dumps({"failed": f"{' '.join(map(str, job))}: {error}"}), flush=True)
             continue
-        print(json.dumps(dataclasses.asdict(point)), flush=True)
+        for point in points:
+            print(json.dumps(dataclasses.asdict(point)), flush=True)
 
 
-def _measure(asked: dict[str, Any], job: Job) -> Point:
-    if asked["library"] == "torch":
+def _measure(asked: dict[str, Any], job: Job) -> list[Point]:
+    budget, library = asked["budget"], asked["library"]
+    if library == "ggml":
+        from ridgeline.measure.machine.engine_probes import probe_costs
+        from ridgeline.measure.machine.ggml_probes import probe_ggml
+
+        return probe_costs(job, budget) if job.kind == "cost" else [probe_ggml(job, budget)]
+    if library == "torch":
         from ridgeline.measure.machine.torch_probes import probe_torch
 
-        return probe_torch(job, asked["budget"], asked["device"])
-    return probe_numpy(job, asked["budget"])
+        return [probe_torch(job, budget, asked["device"], bool(asked.get("kernels")))]
+    return [probe_numpy(job, budget)]
 
 
 if __name__ == "__main__":

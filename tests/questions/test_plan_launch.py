@@ -51,6 +51,28 @@ def test_the_plan_is_what_is_started(tmp_path):
         "serve-sglang.sh", "serve-trtllm.sh", "serve-vllm.sh", "trtllm.yaml"}
 
 
+def test_a_speculating_plan_starts_servers_that_speculate(tmp_path):
+    planned(tmp_path / "start", draft_length=3, acceptance="0.8", prices=("2",))
+    argv = words(tmp_path / "start" / "serve-vllm.sh")
+    asked = json.loads(option(argv, "--speculative-config").replace("$DRAFT", "a/b"))
+    assert asked == {"method": "eagle3", "model": "a/b", "num_speculative_tokens": 3}
+    script = tmp_path / "start" / "serve-sglang.sh"
+    refused = subprocess.run(["bash", str(script)], check=False, capture_output=True, text=True,
+                             env={"PATH": os.environ["PATH"]})
+    assert refused.returncode != 0
+    assert "set DRAFT" in refused.stderr
+    config = yaml.safe_load((tmp_path / "start" / "trtllm.yaml").read_text(encoding="utf-8"))
+    assert config["speculative_config"]["max_draft_len"] == 3
+
+
+def test_pools_speculate_where_they_decode(tmp_path):
+    planned(tmp_path / "start", on="4xH100-SXM", mode="disaggregated", draft_length=2,
+            acceptance="0.7")
+    start = tmp_path / "start"
+    assert "--speculative-config" in words(start / "serve-vllm-decode.sh")
+    assert "--speculative-config" not in words(start / "serve-vllm-prefill.sh")
+
+
 def test_scripts_are_shell_and_use_documented_options(tmp_path):
     planned(tmp_path / "start", rate=2.0, prefix_hit=0.25)
     facts = engine_facts()

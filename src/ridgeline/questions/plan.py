@@ -88,6 +88,7 @@ def _telling(progress: Progress | None, what: str) -> Callable[[int, int], None]
 
 
 def _answer(asked: Planned, found: Findings, settled: Settled, best: Row) -> PlanAnswer:
+    from ridgeline.questions.plan_explain import derivation
     from ridgeline.questions.plan_words import (
         headline,
         rejected_rows,
@@ -108,7 +109,7 @@ def _answer(asked: Planned, found: Findings, settled: Settled, best: Row) -> Pla
         {"bound": headline(best, asked.goal.minimize), "evaluated": found.evaluated,
          "feasible": found.feasible, **_quantities(best, asked)},
         tables=tables(found, settled), notes=tuple(notes),
-        derivation=_derivation(asked, best) if asked.ask.explain else (), rows=rows, best=best,
+        derivation=derivation(asked, best) if asked.ask.explain else (), rows=rows, best=best,
         frontier=settled.frontier)
 
 
@@ -155,12 +156,17 @@ def _quantities(best: Row, asked: Planned) -> dict[str, Value]:
 
 
 def _fine_print(asked: Planned, found: Findings, settled: Settled) -> list[str]:
+    from ridgeline.search.space import LONG_CONTEXT
+
     replayed = (f"{found.evaluated:,} rows in the steady-state form, {settled.replayed} of them "
                 "asked again as `estimate` answers")
     notes = [replayed + ("; none left out could be better within the form's error."
                          if settled.proven else "; rows beyond --finalists were not.")]
     if found.pairs is not None and settled.best is not None:
         notes.append(_pairs_said(found.pairs, settled.best))
+    if (longest := asked.requests.context) < LONG_CONTEXT:
+        notes.append(f"No context parallelism: it is searched for requests of {LONG_CONTEXT:,} "
+                     f"tokens and more, and the longest of these has {longest:,}.")
     notes.append("Targets are on means. Price a token: rent shared by the time that prompts and "
                  "decoding take, at full use of the batch; energy: board power at its limit.")
     if asked.goal.rate is not None:
@@ -182,27 +188,6 @@ def _pairs_said(pairs: PairSearch, best: Row) -> str:
     gain = 1 - pairs.left / best.objective
     return said + (f"the others could be at most {gain:.1%} better." if gain > 0 else
                    "bounds show that none of the others is better.")
-
-
-def _derivation(asked: Planned, best: Row) -> tuple[Any, ...]:
-    """Floors of the best row by the textbook, and its cost."""
-    from ridgeline.economics.token_cost import token_cost
-    from ridgeline.explain.derivation import Given, derive
-    from ridgeline.questions.estimate import estimate
-    from ridgeline.questions.plan_finalists import scenario_of
-
-    scenario = scenario_of(asked, best.main.deployment, best.main.machine, best.batch)
-    floors = estimate(scenario, advice=False).derivation
-    if math.isnan(best.usd_per_hour):
-        return floors
-    tokens = best.tokens_per_s * (1 + asked.requests.prompt.mean / asked.requests.mean_output)
-    cost = derive(token_cost, {
-        "n_chips": Given(float(best.chips), "derived", "this plan"),
-        "usd_per_chip_hour": Given(best.usd_per_hour / best.chips, "measured", "rent"),
-        "throughput": Given(tokens, "calibrated", "prompt and output tokens of all replicas"),
-        "utilisation": Given(1.0, "assumed", "what is served is sold"),
-    }, title="Price of a million tokens, in and out")
-    return (*floors, cost)
 
 
 def plan_figure(answer: PlanAnswer) -> Figure:

@@ -40,7 +40,8 @@ def planned_launch(ask: PlanAsk, answer: PlanAnswer) -> LaunchSpec:
         answer.best, asked.space.architecture, model=ask.model, prompt=requests.mean_prompt,
         output=requests.mean_output, longest=requests.context, prefix_hit=requests.prefix_hit,
         rate=ask.rate, varied=bool(requests.prompt.law or requests.output.law),
-        predicted={name: row[name] for name in _CHECKED})
+        predicted={name: row[name] for name in _CHECKED},
+        drafted=requests.draft.length if requests.draft else 0)
 
 
 def write_launch(ask: PlanAsk, answer: PlanAnswer, folder: str, *, force: bool = False

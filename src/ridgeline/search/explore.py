@@ -34,7 +34,7 @@ CHUNKS: tuple[int | None, ...] = (None, 2048)
 # Shapes whose kernels are timed together: enough to share most, few enough to hold.
 _TOGETHER = 128
 # Pairs of pools evaluated at most; how good the others could be is told.
-MOST_PAIRS = 512
+MOST_PAIRS = 256
 
 
 @dataclass(frozen=True)

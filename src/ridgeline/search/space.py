@@ -13,13 +13,16 @@ from ridgeline.errors import BadInput, UnknownName
 from ridgeline.machine import Cluster
 from ridgeline.model.architecture import Architecture
 from ridgeline.model.parts import ExpertFfn
+from ridgeline.search.layouts import splits_experts_freely, unrunnable
 from ridgeline.search.offers import Offer
 from ridgeline.timing.adjust import architecture_class
 
-__all__ = ["Choices", "Invalid", "Shape", "shapes"]
+__all__ = ["LONG_CONTEXT", "Choices", "Invalid", "Shape", "shapes"]
 
 # Context parallelism is searched from this length on: below it a sequence is not worth splitting.
 LONG_CONTEXT = 32_768
+# Chips that share each expert where experts are neither split over the whole group nor kept whole.
+_EXPERT_TP = (2,)
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,8 @@ def shapes(architecture: Architecture, offer: Offer, choices: Choices
     """Every replica on at most the offer's chips, valid or with the rule that it breaks.
 
     Degrees are powers of two and divisors of the offer's chips. Tensor parallelism stays inside a
-    scale-up domain; expert parallelism is none or over the whole group, or the least that leaves
-    whole experts.
+    scale-up domain. Experts are split over the whole group, or spread over all of it; engines that
+    can also spread them so that 2 chips share each, or as many as leaves whole pieces.
     """
     for engine in choices.engines:
         for weights in choices.weights:
@@ -122,10 +125,13 @@ def _with_experts(architecture: Architecture, offer: Offer, plan: Deployment
                   ) -> Iterator[Shape | Invalid]:
     """The plan with every expert split worth trying."""
     group = plan.expert_group
+    free = splits_experts_freely(plan.engine)
     splits = [1, group] if _experts(architecture) and group > 1 else [1]
+    between = [group // ways for ways in _EXPERT_TP
+               if free and len(splits) > 1 and group % ways == 0 and ways < group]
     found: list[Shape | Invalid] = [_checked(architecture, offer, dataclasses.replace(plan, ep=ep))
-                                    for ep in splits]
-    if len(splits) > 1 and all(isinstance(f, Invalid) for f in found):
+                                    for ep in (*splits, *between)]
+    if free and len(splits) > 1 and all(isinstance(f, Invalid) for f in found):
         for ep in (d for d in range(2, group) if group % d == 0):
             middle = _checked(architecture, offer, dataclasses.replace(plan, ep=ep))
             if isinstance(middle, Shape):
@@ -138,7 +144,9 @@ def _checked(architecture: Architecture, offer: Offer, plan: Deployment) -> Shap
     cluster = offer.part(plan.chips_per_replica)
     try:
         formats = settle_formats(architecture, plan, cluster.chip)
-        broken = broken_rules(architecture, plan, cluster)
+        # An option that the engine lacks is named before a rule that could be kept.
+        broken = tuple(filter(None, (unrunnable(plan),))) or broken_rules(architecture, plan,
+                                                                          cluster)
     except UnknownName:
         raise
     except BadInput as error:

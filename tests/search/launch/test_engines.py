@@ -64,6 +64,21 @@ def test_every_option_is_documented(engine):
     assert seen <= set(facts["options"])
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_drafts_are_asked_of_every_engine(engine):
+    facts = engine_facts()[engine]
+    plain, found = (command(engine, dataclasses.replace(service(engine, tp=8), drafted=n),
+                            "fp8_block", "trtllm.yaml") for n in (0, 3))
+    more = [word for word in found.argv if word not in plain.argv]
+    assert {word for word in more if word.startswith("--")} <= set(facts["options"])
+    assert set(flat(found.config)) <= set(facts.get("keys", ()))
+    told = " ".join([*more, str(found.config)])
+    assert "3" in told
+    assert "DRAFT" in told
+    assert any("DRAFT" in note for note in found.notes)
+    assert "DRAFT" not in " ".join(plain.argv)
+
+
 def test_the_lists_say_where_they_are_from():
     for facts in engine_facts().values():
         assert {"title", "version", "date", "licence", "source", "program", "options"} <= set(facts)

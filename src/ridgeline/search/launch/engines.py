@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ridgeline.search.launch.spec import PORT, Service
+from ridgeline.search.layouts import unrunnable
 
-__all__ = ["ENGINES", "Command", "command", "engine_facts"]
+__all__ = ["DRAFT_HERE", "ENGINES", "Command", "command", "engine_facts"]
 
 ENGINES = ("vllm", "sglang", "trtllm", "llamacpp")
+# Stands for the drafter's name in files, where no setting of a shell is expanded.
+DRAFT_HERE = "DRAFT_MODEL"
 _DATA = Path(__file__).with_name("options.toml")
 # Formats an engine makes of 16-bit weights while it loads them; others need a checkpoint that
 # holds them.
@@ -32,7 +35,7 @@ class Command:
     """How one server is started.
 
     Attributes:
-        argv: program and options; `$MODEL` stands for the checkpoint.
+        argv: program and options; `$MODEL` stands for the checkpoint, `$DRAFT` for what drafts.
         config: keys of the file that `--config` names; empty: no file.
         notes: what the user must see to.
         impossible: why this engine cannot run the layout; "" when it can.
@@ -71,8 +74,14 @@ def _weights(engine: str, service: Service, declared: str) -> tuple[list[str], t
     made = _MADE_ON_LOAD.get(engine, {}).get(wanted)
     if made and declared in ("bf16", "fp16") and experts in (wanted, declared):
         return ["--quantization", made], ()
-    kinds = wanted if experts == wanted else f"{wanted} (experts {experts})"
-    return [], (f"MODEL must be a checkpoint in {kinds}: the published one is {declared}",)
+    return [], (f"MODEL must be a checkpoint in {_kinds(service)}: the published one is "
+                f"{declared}",)
+
+
+def _kinds(service: Service) -> str:
+    """Formats of the weights in words."""
+    wanted, experts = service.formats.dense.name, service.formats.experts.name
+    return wanted if experts == wanted else f"{wanted} (experts {experts})"
 
 
 def _kv(engine: str, service: Service) -> str:
@@ -80,11 +89,19 @@ def _kv(engine: str, service: Service) -> str:
     return _KV_NAMES[engine].get(service.formats.kv.name, "")
 
 
+def _drafts(service: Service) -> tuple[str, ...]:
+    """What the user must see to where decoding speculates."""
+    if not service.drafted:
+        return ()
+    return (f"{service.drafted} tokens are drafted for each verification: DRAFT must be an EAGLE-3 "
+            "head of the model (another drafter has its own options); the prediction holds for "
+            "the acceptance that the plan was given",)
+
+
 def _vllm(service: Service, declared: str, config: str) -> Command:
     plan = service.deployment
-    if 1 < plan.ep < plan.expert_group:
-        return Command(impossible=f"vLLM splits experts over all {plan.expert_group} chips or not "
-                                  f"at all, not ep={plan.ep}")
+    if why := unrunnable(plan):
+        return Command(impossible=why)
     quantized, notes = _weights("vllm", service, declared)
     argv = ["vllm", "serve", "$MODEL", "--host", "0.0.0.0", "--port", str(PORT),
             "--tensor-parallel-size", str(plan.tp * plan.cp)]
@@ -99,6 +116,10 @@ def _vllm(service: Service, declared: str, config: str) -> Command:
     argv += _sized("--max-num-batched-tokens", plan.max_num_batched_tokens or 0)
     argv += _given("--gpu-memory-utilization", plan.memory_fraction)
     argv += quantized + _named("--kv-cache-dtype", _kv("vllm", service))
+    if service.drafted:
+        argv += ["--speculative-config", '{"method": "eagle3", "model": "$DRAFT", '
+                                         f'"num_speculative_tokens": {service.drafted}}}']
+    notes += _drafts(service)
     if service.role != "serve":
         argv += ["--kv-transfer-config",
                  '{"kv_connector": "NixlConnector", "kv_role": "kv_both"}']
@@ -126,6 +147,12 @@ def _sglang(service: Service, declared: str, config: str) -> Command:
                    (plan.max_num_batched_tokens or 0) * plan.attention_dp)
     argv += _given("--mem-fraction-static", plan.memory_fraction)
     argv += quantized + _named("--kv-cache-dtype", _kv("sglang", service))
+    if service.drafted:
+        # A chain, not a tree: one candidate a position, and the verified token besides.
+        argv += ["--speculative-algorithm", "EAGLE3", "--speculative-draft-model-path", "$DRAFT",
+                 "--speculative-num-steps", str(service.drafted), "--speculative-eagle-topk", "1",
+                 "--speculative-num-draft-tokens", str(service.drafted + 1)]
+    notes += _drafts(service)
     if service.role != "serve":
         argv += ["--disaggregation-mode", service.role]
     if service.nodes > 1:
@@ -138,9 +165,8 @@ def _sglang(service: Service, declared: str, config: str) -> Command:
 
 def _trtllm(service: Service, declared: str, config: str) -> Command:
     plan = service.deployment
-    if plan.attention_dp > 1 and plan.tp > 1:
-        return Command(impossible="TensorRT-LLM runs one attention copy a chip or one in all, not "
-                                  f"{plan.attention_dp} of tp={plan.tp}")
+    if why := unrunnable(plan):
+        return Command(impossible=why)
     _, notes = _weights("trtllm", service, declared)
     argv = ["trtllm-serve", "$MODEL", "--host", "0.0.0.0", "--port", str(PORT), "--backend",
             "pytorch", "--tp_size", str(plan.tp * plan.attention_dp)]
@@ -159,6 +185,10 @@ def _trtllm(service: Service, declared: str, config: str) -> Command:
         keys["cuda_graph_config"] = {
             "enable_padding": True,
             "max_batch_size": math.ceil(service.sequences / plan.attention_dp)}
+    if service.drafted:
+        keys["speculative_config"] = {"decoding_type": "Eagle", "max_draft_len": service.drafted,
+                                      "speculative_model": DRAFT_HERE}
+        notes += (*_drafts(service), f"write its name for {DRAFT_HERE} in {config}")
     if service.role != "serve":
         # The buffer must hold the longest prompt's cache, or its transfer waits for ever.
         keys["cache_transceiver_config"] = {"backend": "DEFAULT",
@@ -187,8 +217,12 @@ def _llamacpp(service: Service, declared: str, config: str) -> Command:
         argv += ["--batch-size", str(budget), "--ubatch-size", str(budget)]
     kv = _kv("llamacpp", service) or service.formats.kv.name
     argv += ["--cache-type-k", kv, "--cache-type-v", kv]
-    return Command(tuple(argv), notes=(
-        f"MODEL must be a GGUF file with weights in {service.formats.dense.name}",))
+    notes = [f"MODEL must be a GGUF file with weights in {_kinds(service)}"]
+    if service.drafted:
+        argv += ["--model-draft", "$DRAFT", "--draft-max", str(service.drafted)]
+        notes.append("DRAFT must be a GGUF file of a small model with the same vocabulary; its "
+                     "acceptance is not the one that the plan was given")
+    return Command(tuple(argv), notes=tuple(notes))
 
 
 _MAKERS: dict[str, Callable[[Service, str, str], Command]] = {

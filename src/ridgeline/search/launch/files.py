@@ -92,7 +92,10 @@ def _script(engine: str, spec: LaunchSpec, service: Service, found: Command) -> 
     needs = "a GGUF file" if engine == "llamacpp" else ""
     argv = [f"${{PORT:-{PORT}}}" if before == "--port" else word
             for before, word in zip(("", *found.argv), found.argv, strict=False)]
-    return _shell(lines, [_model(spec, needs)], argv, here=bool(found.config))
+    settings = [_model(spec, needs)]
+    if any("$DRAFT" in word for word in argv):
+        settings.append('DRAFT="${DRAFT:?set DRAFT to what drafts for this model}"')
+    return _shell(lines, settings, argv, here=bool(found.config))
 
 
 def _model(spec: LaunchSpec, needs: str = "") -> str:
@@ -119,7 +122,7 @@ def _lines(argv: Sequence[str]) -> Iterator[str]:
             yield " ".join(line)
             line = []
         # Settings of the script are expanded, everything else is taken as it is.
-        line.append(f'"{word}"' if "$" in word else shlex.quote(word))
+        line.append('"' + word.replace('"', '\\"') + '"' if "$" in word else shlex.quote(word))
     yield " ".join(line)
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ridgeline.search.launch.engines import Command, engine_facts
+from ridgeline.search.launch.engines import DRAFT_HERE, Command, engine_facts
 from ridgeline.search.launch.spec import PORT, LaunchSpec, Service
 from ridgeline.search.launch.yaml_text import yaml_text
 
@@ -83,7 +83,8 @@ def _deployment(spec: LaunchSpec, service: Service, made: Command, name: str, co
 
 def _container(spec: LaunchSpec, service: Service, made: Command, config: str) -> dict[str, Any]:
     engine, vendor = service.deployment.engine, service.cluster.chip.vendor
-    argv = [word.replace("$MODEL", spec.model) for word in made.argv]
+    argv = [word.replace("$MODEL", spec.model).replace("$DRAFT", DRAFT_HERE)
+            for word in made.argv]
     argv = [f"{_CONFIG_FOLDER}/{config}" if config and word == config else word for word in argv]
     mounts = [{"name": "shm", "mountPath": "/dev/shm"},
               {"name": "cache", "mountPath": "/root/.cache"}]

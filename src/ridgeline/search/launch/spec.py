@@ -34,6 +34,7 @@ class Service:
         workers: servers.
         sequences: in flight on a server at most; None: the engine's own limit.
         max_len: tokens of a sequence at most.
+        drafted: tokens drafted for each verification; 0: no speculation.
     """
 
     role: str
@@ -43,6 +44,7 @@ class Service:
     workers: int
     sequences: int | None
     max_len: int
+    drafted: int = 0
 
     @property
     def chips(self) -> int:
@@ -95,8 +97,8 @@ class LaunchSpec:
 
 def launch_spec(row: Row, architecture: Architecture, *, model: str, prompt: int, output: int,
                 longest: int, prefix_hit: float = 0.0, rate: float | None = None,
-                varied: bool = False, predicted: dict[str, float | None] | None = None
-                ) -> LaunchSpec:
+                varied: bool = False, predicted: dict[str, float | None] | None = None,
+                drafted: int = 0) -> LaunchSpec:
     """What starts a row of a plan.
 
     Args:
@@ -109,6 +111,7 @@ def launch_spec(row: Row, architecture: Architecture, *, model: str, prompt: int
         rate: requests a second, when the plan was made for a rate.
         varied: whether lengths follow a law.
         predicted: what a benchmark should find.
+        drafted: tokens drafted for each verification where decoding speculates.
     """
     wanted = max(longest, math.ceil((prompt + output) * _LONGER) + _OWN_TOKENS)
     most = architecture.max_context or wanted
@@ -118,15 +121,17 @@ def launch_spec(row: Row, architecture: Architecture, *, model: str, prompt: int
         ("prefill", row.prefill, None), ("decode", row.main, row.batch)]
     return LaunchSpec(
         repository(model), architecture,
-        tuple(_service(role, pool, batch, max_len) for role, pool, batch in pools), prompt, output,
-        round(prompt * prefix_hit), varied, row.batch * row.main.workers, rate, predicted or {})
+        tuple(_service(role, pool, batch, max_len, drafted if role != "prefill" else 0)
+              for role, pool, batch in pools),
+        prompt, output, round(prompt * prefix_hit), varied, row.batch * row.main.workers, rate,
+        predicted or {})
 
 
-def _service(role: str, pool: Pool, batch: int | None, max_len: int) -> Service:
+def _service(role: str, pool: Pool, batch: int | None, max_len: int, drafted: int) -> Service:
     shape = pool.shape
     return Service(role, pool.deployment, shape.formats,
                    shape.offer.part(pool.deployment.chips_per_replica), pool.workers, batch,
-                   max_len)
+                   max_len, drafted)
 
 
 def repository(model: str) -> str:

@@ -46,9 +46,9 @@ def test_filters() -> None:
     assert {c["vendor"] for c in chips} == {"AMD"} and {c["kind"] for c in chips} == {"gpu"}
     prices = json.loads(_run("prices", "--provider", "anthropic", "--json"))
     assert prices and {p["provider"] for p in prices} == {"anthropic"}
-    with pytest.raises(BadInput, match=r"there are: .*NVIDIA"):
+    with pytest.raises(BadInput, match=r"There are: .*NVIDIA"):
         _run("chips", "--vendor", "Nvidiaa")
-    with pytest.raises(BadInput, match="no entry with provider"):
+    with pytest.raises(BadInput, match="unknown provider"):
         _run("prices", "--provider", "nobody")
 
 

@@ -164,3 +164,21 @@ def test_outputs_that_cannot_be_written_and_strays_are_one_line(shell, status, s
     done = subprocess.run(f"{sys.executable} -m ridgeline {shell}", shell=True, text=True,
                           capture_output=True)
     assert (done.returncode, done.stderr.strip()) == (status, said)
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    ("plan Llama-3.1-8B --on 2xH100 --usd-per-hour A100-SXM-80GB=2", "is not on offer"),
+    ("train Llama-3.1-8B --on 8xH100 --tokens 1T --pue 0.5", "at least 1, not 0.5"),
+    ("train Llama-3.1-8B --on 8xH100 --tokens 1T --restart 5GB", "--restart: '5GB' is in B"),
+    ("rack --set power_limit=3m", "--set power_limit: '3m' is in m"),
+    ("rack --set power_limit=", "write FIELD=VALUE"),
+    ("rack 1Q", "parameters, such as 280B"),
+    ("check Llama-3.1-8B --on H100", "nothing was measured of Llama-3.1-8B; give --ttft"),
+    ("catalog chips --architecture Hoper", "did you mean 'Hopper'"),
+    ("fit --catalog '' X --on H100", "--catalog needs a file name"),
+])
+def test_what_a_person_would_not_have_understood(arguments, said):
+    done = subprocess.run(f"{sys.executable} -m ridgeline {arguments}", shell=True, text=True,
+                          capture_output=True)
+    assert done.returncode == 2 and said in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and not done.stdout

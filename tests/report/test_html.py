@@ -77,7 +77,7 @@ def test_a_scenario_file_is_read(tmp_path):
 
 @pytest.mark.parametrize(("arguments", "error", "said"), [
     (["x.toml", "-o", "r.pdf"], BadInput, "must end in .html"),
-    (["none.toml", "-o", "r.html"], BadInput, "cannot read scenario"),
+    (["none.toml", "-o", "r.html"], BadInput, "cannot read none.toml"),
     (["Llama-3.1-8B", "--on", "H100", "-o", "r.html", "--ask", "train"], BadInput, "cannot ask"),
     (["Llama-3.1-8B", "--on", "H100", "-o", "r.html", "--ask", "estimat"], UnknownName, "estimate"),
     (["Llama-3.1-8B", "-o", "r.html"], BadInput, "needs a machine")])

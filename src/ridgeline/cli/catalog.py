@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ridgeline.errors import BadInput
+from ridgeline.errors import BadInput, UnknownName
 
 if TYPE_CHECKING:
     from ridgeline.catalog import Catalog
@@ -188,7 +188,8 @@ def _only(entries: Iterable[Any], wanted: dict[str, str | None]) -> list[Any]:
         there = sorted({str(getattr(e, field)) for e in found})
         found = [e for e in found if str(getattr(e, field)).lower() == value.lower()]
         if not found:
-            raise BadInput(f"no entry with {field} {value!r}; there are: {', '.join(there)}")
+            raise UnknownName.among(field, value, there,
+                                    f"There are: {', '.join(there)}" if len(there) <= 20 else "")
     return found
 
 

@@ -124,8 +124,25 @@ def _claim(options: dict[str, Any]) -> Answer:
     numbers = {kind: parse_number(options[name]) if options[name] is not None else None
                for kind, name in (("prompt", "prompt"), ("context", "context"),
                                   ("batch", "concurrency"))}
-    return ask(options["model"], model=options["model_name"], machine=options["machine"],
-               weights=options["weights"], **numbers)
+    try:
+        return ask(options["model"], model=options["model_name"], machine=options["machine"],
+                   weights=options["weights"], **numbers)
+    except BadInput as error:
+        if _is_model(options["model"]):
+            raise BadInput(f"nothing was measured of {options['model']}; give --ttft, --tpot, "
+                           "--output-rate or --prompt-rate") from error
+        raise
+
+
+def _is_model(text: str) -> bool:
+    """Whether a text that is no claim is the name of a model."""
+    from ridgeline.model.load import load_architecture
+
+    try:
+        load_architecture(text)
+    except BadInput:
+        return False
+    return True
 
 
 def _measurement(options: dict[str, Any], measured: dict[str, float]) -> Answer:

@@ -39,7 +39,8 @@ def _listen(host: str, port: int) -> socket.socket:
         place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         place.bind((host, port))
     except OSError as error:
+        other = "--host" if isinstance(error, socket.gaierror) else "--port"
         raise BadInput(f"cannot listen on {host}:{port}: {error.strerror or error}; "
-                       "choose another --port") from error
+                       f"choose another {other}") from error
     place.listen(512)
     return place

@@ -131,7 +131,8 @@ def _changes(deployment: Deployment, batch_size: int) -> Iterator[tuple[str, Dep
     if (deployment.memory_fraction or 0.9) < TIGHT_FRACTION and not gguf:
         yield (f"raise the memory fraction to {TIGHT_FRACTION:g}",
                replace(deployment, memory_fraction=TIGHT_FRACTION), False)
-    yield (f"limit a step to {batch_size} sequences and {SMALL_STEP_TOKENS} tokens",
+    sequences = "sequence" if batch_size == 1 else "sequences"
+    yield (f"limit a step to {batch_size} {sequences} and {SMALL_STEP_TOKENS} tokens",
            replace(deployment, max_num_seqs=batch_size,
                    max_num_batched_tokens=max(SMALL_STEP_TOKENS, batch_size)), False)
     kv = "q8_0" if gguf else "fp8"

@@ -178,8 +178,10 @@ def _fetched(ref: str) -> Architecture:
     try:
         file = hf_hub_download(ref, "config.json")
     except Exception as error:  # the package raises many kinds; all mean the same to the user
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BadInput(f"cannot fetch {ref!r} from the hub: {reason[:200]}") from None
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = ("no connection, and it is not in the local cache"
+                  if "local cache" in said or "connection" in said.lower() else said[:120])
+        raise BadInput(f"cannot fetch {ref!r} from the hub: {reason}") from None
     from ridgeline.model.huggingface import architecture_from_config, read_config
 
     return architecture_from_config(read_config(file), ref)

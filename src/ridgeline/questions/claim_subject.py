@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -183,10 +182,6 @@ class Subject:
 
         declared = self.architecture.expert_format if self.architecture else None
         return compute_format(weights or self.format or declared or self.weights, self.hardware)
-
-    def with_chips(self, n_chips: int) -> Subject:
-        """The same on another number of chips."""
-        return dataclasses.replace(self, n_chips=n_chips)
 
 
 def subject_of(claim: TextClaim) -> Subject:

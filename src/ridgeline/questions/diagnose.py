@@ -316,10 +316,10 @@ def _verdict(lines: list[_Line], worst: _Line) -> str:
         line = below[0]
         return (f"impossible: the measured {line.name} is {100 * line.floor / line.seconds:.0f} % "
                 f"of the roofline; less work was done than stated")
-    many = "" if worst.ratio < 2 else f" ({worst.ratio:.2g} times the expected time)"
+    many = "" if worst.ratio < 2 else f" ({format_si(worst.ratio, 'x', 2)} the expected time)"
     beyond = worst.seconds / worst.floor if worst.floor else math.inf
     return (f"{_word(lines, worst)}: {worst.name} is at percentile {worst.percentile:.0f} of past "
-            f"errors{many}, {beyond:.3g} times its floor")
+            f"errors{many}, {format_si(beyond, 'x')} its floor")
 
 
 def _notes(lines: list[_Line], worst: _Line, causes: list[_Cause]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from ridgeline.questions.answer import Answer, Cell, Table, Value, levers_table
 from ridgeline.questions.performance import deployed_of
 from ridgeline.questions.resolve import Resolved, resolve
 from ridgeline.report.figure import Axis, Bar, Figure
+from ridgeline.report.words import counted
 from ridgeline.scenario import AUTO, Scenario
 from ridgeline.serving.deployed import Deployed
 
@@ -41,9 +42,9 @@ def fit(scenario: Scenario) -> Answer:
         {"bound": _verdict(resolved, foot, context), "fits": fits,
          **_quantities(resolved, foot, context), "max_concurrency": int(room)},
         tables=(_memory_table(foot), _levers(resolved, foot)),
-        notes=(f"Bytes are of the fullest device; KV capacity and concurrency are of all "
-               f"{resolved.deployment.dp * foot.replicas} copies of the cache, for sequences of "
-               f"{context:,} tokens.",
+        notes=("Bytes are of the fullest device; KV capacity and concurrency are of "
+               + counted(resolved.deployment.dp * foot.replicas, "copy", "copies")
+               + f" of the cache, for sequences of {context:,} tokens.",
                f"{foot.engine} takes {format_si(foot.usable, 'B')} of the "
                f"{format_si(foot.device_memory, 'B')} that the driver reports."))
 
@@ -189,7 +190,7 @@ def _levers(resolved: Resolved, foot: Footprint) -> Table:
             continue
         text = (f"{fix.what}: {gain:.2f}x sequences" if now >= 1
                 else f"{fix.what}: holds {fix.concurrency:,.1f} sequences of {context:,}")
-        costs = [f"{fix.extra_chips} more chips"] if fix.extra_chips else []
+        costs = [counted(fix.extra_chips, "more chip")] if fix.extra_chips else []
         costs += ["check quality"] if fix.accuracy_risk else []
         rows.append((text, gain, ", ".join(costs) or "none"))
     return levers_table(rows)

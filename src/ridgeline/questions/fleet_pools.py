@@ -11,7 +11,7 @@ import numpy as np
 from ridgeline.catalog import load_chip
 from ridgeline.economics.demand import mixed_request_rate
 from ridgeline.economics.fleets import Pool
-from ridgeline.errors import BadInput, Infeasible
+from ridgeline.errors import BadInput, Infeasible, UnknownName
 from ridgeline.quantity import parse_number
 from ridgeline.questions.fit import shortfall
 from ridgeline.questions.performance import Spread, calibrated_performance
@@ -112,7 +112,11 @@ def model_sizes(name: str) -> Sizes:
     except BadInput:
         from ridgeline.model.load import load_architecture
 
-        found = load_architecture(name)
+        try:
+            found = load_architecture(name)
+        except UnknownName as error:
+            raise UnknownName(f"{error} Or write parameters, such as 280B or 1831B/280B "
+                              "(total/active).") from None
         return Sizes(name, float(found.total_params), float(found.active_params), True)
     total, active = numbers[0], numbers[-1]
     if len(numbers) > 2 or not (math.isfinite(total) and 1e6 <= active <= total):

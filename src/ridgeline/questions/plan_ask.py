@@ -129,6 +129,8 @@ def planned(ask: PlanAsk) -> Planned:
     prices = read_prices(ask.prices)
     offers = read_offers(ask.on, prices) if ask.on else catalog_offers(prices)
     _check_prices(goal, offers)
+    if ask.on:
+        _check_priced(prices, [offer.chip.name for offer in offers])
     choices = Choices(engines=ask.engines, longest=requests.context,
                       weights=_formats("weights", ask.formats), kv=_formats("KV cache", ask.kv))
     chunks = CHUNKS if ask.chunks is None else (None, *ask.chunks)
@@ -200,6 +202,14 @@ def _formats(what: str, names: tuple[str, ...]) -> tuple[str | None, ...]:
         return tuple(dict.fromkeys(get_format(name).name for name in names)) or (None,)
     except UnknownName as error:
         raise UnknownName(f"{what}: {error}") from None
+
+
+def _check_priced(prices: Mapping[str, float], offered: Sequence[str]) -> None:
+    """Rents were given for chips on offer only."""
+    for name in prices:
+        if name and name not in offered:
+            raise BadInput(f"{name} has a rent and is not on offer; there are: "
+                           + ", ".join(dict.fromkeys(offered)))
 
 
 def _check_prices(goal: Goal, offers: Sequence[Any]) -> None:

@@ -96,7 +96,7 @@ def queue(ask: QueueAsk) -> Answer:
     wait = _wait(ask)
     quantities: dict[str, Any] = {
         "bound": f"{ask.name} at a load of {ask.load:.3g}: the mean wait is "
-                 f"{format_si(wait, 's')}, {wait / ask.service:.3g} services",
+                 f"{format_si(wait, 's')}, {wait / ask.service:.3g} times a service",
         "load": _derived(ask.load, "1"), "wait_s": _derived(wait, "s"),
         "system_s": _derived(wait + ask.service, "s"),
         "waiting": _derived(ask.rate * wait, "1")}

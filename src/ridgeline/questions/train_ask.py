@@ -105,7 +105,7 @@ def checked(ask: TrainAsk) -> tuple[Architecture, Cluster]:
     from ridgeline.model.load import load_architecture
 
     positive = {"tokens": ask.tokens, "seq": ask.seq, "batch_tokens": ask.batch_tokens,
-                "pue": ask.pue, "storage_bandwidth": ask.storage_bandwidth,
+                "storage_bandwidth": ask.storage_bandwidth,
                 "chip_mtbf": ask.chip_mtbf,
                 "adapter_rank": 1 if ask.adapter_rank is None else ask.adapter_rank}
     least_zero = {"restart": ask.restart, "grams_per_kwh": ask.grams_per_kwh,
@@ -114,6 +114,9 @@ def checked(ask: TrainAsk) -> tuple[Architecture, Cluster]:
         if not math.isfinite(value) or value < 0 or (value == 0 and name in positive):
             raise BadInput(f"{name} must be {'positive' if name in positive else 'at least 0'}, "
                            f"not {value:g}")
+    if not (math.isfinite(ask.pue) and ask.pue >= 1):
+        raise BadInput("pue is the power of the building over that of the chips, at least 1, "
+                       f"not {ask.pue:g}")
     if ask.batch_tokens < ask.seq:
         raise BadInput(f"a batch of {ask.batch_tokens:g} tokens holds no sequence of {ask.seq}")
     layout = ask.layout

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from ridgeline.quantity import format_si
 
-__all__ = ["label", "number_text"]
+__all__ = ["counted", "label", "number_text"]
 
 # Endings of JSON keys that only repeat the unit printed beside the number.
 _UNIT_ENDINGS = {"s": "_s", "B": "_bytes", "FLOP": "_flop", "USD": "_usd", "W": "_w", "J": "_j",
                  "B/s": "_bytes_per_s", "FLOP/s": "_flop_per_s", "FLOP/B": "_flop_per_byte",
                  "token/s": "_tokens_per_s", "USD/Mtok": "_usd_per_mtok", "%": "_pct",
                  "MWh": "_mwh", "t": "_tonnes", "kg": "_kg", "PFLOP/s-day": "_pf_days"}
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """A number and its noun, in the plural unless there is one.
+
+    >>> counted(1, "more chip"), counted(7, "more chip"), counted(1, "copy", "copies")
+    ('1 more chip', '7 more chips', '1 copy')
+    """
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def label(name: str, unit: str) -> str:

@@ -380,7 +380,9 @@ class Reference:
             self.output_tokens += 1
             if job.made == job.output:
                 leaving.append(job)
-        for job in leaving:
+        # Who leaves first is forgotten first: prompts of one token, then decoders by number.
+        for job in sorted(leaving, key=lambda j: (j not in done_prompts, j.number)
+                          if j not in done_prompts else (False, done_prompts.index(j))):
             self.leave(job)
         if self.started and not any(not j.reading for j in self.running):
             self.started, self.padding = False, 0

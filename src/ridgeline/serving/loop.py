@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 
 from ridgeline.serving import layout as at
-from ridgeline.serving.compiled import compiled
+from ridgeline.serving.compiled import compiled, entry
 from ridgeline.serving.loop_parts import (
     cell,
     decode_seconds,
@@ -163,13 +163,24 @@ def alike_steps(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, key: Fl
         return 1, x[at.UNTIL]
     if given_back > 0 and waiting_first(n, x, job, when, key, queue) >= 0:
         return 1, x[at.UNTIL]       # who waits takes the seat in the step after this one
-    limit = x[at.UNTIL]
-    if n[at.HEAD] >= 0 and seats(n) > 0:
-        blocked = waiting_first(n, x, job, when, key, queue) >= 0
+    limit, blocked = x[at.UNTIL], False
+    if seats(n) > 0:
+        who = waiting_first(n, x, job, when, key, queue)
+        blocked = who >= 0
+        # Room for this step may have cost a waiting request its cached prompt: it needs less now.
+        if blocked and n[at.CACHE_AT] > 0 and admissible(n, x, slot, job, who, n[at.BUDGET]):
+            return 1, limit
         if n[at.HEAD] >= 0 and (n[at.BY_KEY] or not blocked):
             limit = min(limit, when[n[at.HEAD] * at.WHEN + at.ARRIVAL])
     ends = slot[slot[n[at.HEAP_AT]] * at.SLOT + at.ENDS]
-    return steps_with_blocks(n, ends - n[at.STEP]), limit
+    steps = steps_with_blocks(n, ends - n[at.STEP])
+    if blocked and n[at.CACHE_AT] > 0:
+        # The same for the steps after: none that drops cached blocks is passed over.
+        kept = slot[n[at.CACHE_AT] + at.KEEPS] * n[at.UNIT]
+        n[at.FREE] -= kept
+        steps = steps_with_blocks(n, steps)
+        n[at.FREE] += kept
+    return steps, limit
 
 
 @compiled
@@ -261,7 +272,7 @@ def decide_now(n: Ints, x: Floats) -> bool:
     return True
 
 
-@compiled
+@entry
 def advance(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: Floats,
             hist: Floats, trace: Floats, key: Floats, queue: Ints) -> None:
     """Run all steps that begin before `UNTIL`, or until nothing known is left to do."""

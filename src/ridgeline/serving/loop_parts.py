@@ -64,15 +64,23 @@ def record_gap(hist: Floats, gap: float, tokens: int) -> None:
 
 
 @compiled
+def ends_before(slot: Ints, one: int, other: int) -> bool:
+    """Whether a decoding sequence leaves before another; those of one step by number."""
+    mine, theirs = slot[one * at.SLOT + at.ENDS], slot[other * at.SLOT + at.ENDS]
+    if mine != theirs:
+        return mine < theirs
+    return slot[one * at.SLOT + at.WHO] < slot[other * at.SLOT + at.WHO]
+
+
+@compiled
 def heap_up(n: Ints, slot: Ints, place: int) -> None:
     """Move an entry of the heap of last steps up to where it belongs."""
     heap = n[at.HEAP_AT]
     who = slot[heap + place]
-    key = slot[who * at.SLOT + at.ENDS]
     while place > 0:
         above = (place - 1) >> 1
         other = slot[heap + above]
-        if slot[other * at.SLOT + at.ENDS] <= key:
+        if not ends_before(slot, who, other):
             break
         slot[heap + place] = other
         slot[other * at.SLOT + at.PLACE] = place
@@ -86,7 +94,6 @@ def heap_down(n: Ints, slot: Ints, place: int) -> None:
     """Move an entry down to where it belongs."""
     heap, size = n[at.HEAP_AT], n[at.HEAP]
     who = slot[heap + place]
-    key = slot[who * at.SLOT + at.ENDS]
     while True:
         below = 2 * place + 1
         if below >= size:
@@ -94,9 +101,9 @@ def heap_down(n: Ints, slot: Ints, place: int) -> None:
         other = slot[heap + below]
         if below + 1 < size:
             right = slot[heap + below + 1]
-            if slot[right * at.SLOT + at.ENDS] < slot[other * at.SLOT + at.ENDS]:
+            if ends_before(slot, right, other):
                 below, other = below + 1, right
-        if slot[other * at.SLOT + at.ENDS] >= key:
+        if not ends_before(slot, other, who):
             break
         slot[heap + place] = other
         slot[other * at.SLOT + at.PLACE] = place

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ridgeline.serving import layout as at
-from ridgeline.serving.compiled import compiled
+from ridgeline.serving.compiled import entry
 from ridgeline.serving.loop_ranks import advance_ranks
 from ridgeline.serving.loop_routing import hand_over, load_of
 
@@ -14,7 +14,7 @@ IntRows = list[list[int]]
 FloatRows = list[list[float]]
 
 
-@compiled
+@entry
 def serve_least_loaded(n: IntRows, x: FloatRows, slot: IntRows, job: Ints, when: Floats,
                        table: Floats, hist: FloatRows, trace: FloatRows, key: Floats,
                        queue: IntRows, order: Ints, chosen: Ints) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 
 from ridgeline.serving import layout as at
-from ridgeline.serving.compiled import compiled
+from ridgeline.serving.compiled import compiled, entry
 from ridgeline.serving.loop_ranks import advance_ranks
 from ridgeline.serving.loop_routing import hand_over, load_of
 
@@ -121,7 +121,7 @@ def route(n: IntRows, x: FloatRows, power: FloatRows, k: int, now: float) -> int
     return best
 
 
-@compiled
+@entry
 def serve_scaled(n: IntRows, x: FloatRows, slot: IntRows, job: Ints, when: Floats, table: Floats,
                  hist: FloatRows, trace: FloatRows, key: Floats, queue: IntRows, order: Ints,
                  chosen: Ints, scale: Floats, power: FloatRows) -> None:

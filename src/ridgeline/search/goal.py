@@ -186,8 +186,8 @@ def score(goal: Goal, replica: Replica, *, batch: Array, room: Array, ttft: Arra
     first = {"cost": usd if goal.loaded else per_mtok, "latency": waited + e2e - ttft,
              "energy": joules, "chips": chips if goal.loaded
              else np.broadcast_to(np.asarray(replica.chips, float), e2e.shape)}[goal.minimize]
-    # Of rows that cost the same, the faster one.
-    objective = first * (1.0 + TIE * e2e / (1.0 + e2e))
+    # Of rows that cost the same, the faster one, waits included.
+    objective = first * (1.0 + TIE * (1.0 - 1.0 / (1.0 + waited + e2e - ttft)))
     return Scored(replicas, chips, waited, output, usd, np.asarray(per_mtok), np.asarray(joules),
                   objective, _verdict(goal, replica, batch, room, waited, tpot, replicas, usd))
 

@@ -172,7 +172,7 @@ def least_objective(goal: Goal, first: PrefillSide, decode: DecodeSide, *, trans
               "energy": lambda: unit(first.watts, decode.watts) * each / output,
               "latency": lambda: begun + decode.tokens}[goal.minimize]()
     values = _scaled(goal, values, first, decode, e2e, prompt + output)
-    values = values * (1.0 + TIE * e2e / (1.0 + e2e))
+    values = values * (1.0 + TIE * (1.0 - 1.0 / (1.0 + e2e)))
     bad = (~np.isfinite(transfer) | (begun > goal.ttft)
            | (decode.tokens / max(output - 1, 1) > goal.tpot))
     if math.isfinite(goal.budget):

@@ -42,6 +42,7 @@ test-engines: $(VENV)/.dev $(ENGINES)/.ready ## run real engines beside predicti
 	$(BIN)/python -m benchmarks._llamacpp_engine
 	$(BIN)/python -m benchmarks._torch_engine $(ENGINES)/bin/python
 	$(BIN)/python -m benchmarks._vllm_engine $(ENGINES)/bin/python
+	$(BIN)/python -m benchmarks._vllm_server $(ENGINES)/bin/python
 	$(BIN)/python -m benchmarks._local_page
 	$(BIN)/pytest tests/measure/engine
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from ridgeline.files import write_atomically
+from ridgeline.measure.engine.llamacpp_rows import server_rows, stream_rows
 from ridgeline.measure.engine.replay import read_record, replay, replay_scheduled
 from ridgeline.measure.engine.torch_steps import torch_rows
 
@@ -43,45 +44,42 @@ def middle(errors):
     return f"{100 * statistics.median(sizes):.1f} %", f"{100 * sizes[-1]:.1f} %"
 
 
-def errors_of(rows):
-    return [r["predicted_s"] / r["measured_s"] - 1 for r in rows]
+def summary(name, rows):
+    """A line of median and largest errors by kind of run."""
+    return name, *(part for kind in ("decode", "prompt") for part in middle(
+        [r.error for r in rows if r.kind == kind]))
 
 
 def llamacpp(record):
-    rows = record["streams"]
-    text = ["## llama.cpp\n", f"{record['engine']}. Step times are fitted, per format, to two "
-            f"models ({' and '.join(record['references'])}, layers x width) and predict three "
-            "others. Target: generation within 15 % (median), prompts within 25 %.\n"]
-    summary = []
-    for quant in dict.fromkeys(r["format"] for r in rows):
-        mine = [r for r in rows if r["format"] == quant]
-        summary.append((quant, *middle(errors_of([r for r in mine if r["phase"] == "decode"])),
-                        *middle(errors_of([r for r in mine if r["phase"] == "prompt"]))))
-    decodes, prompts = ([r for r in rows if r["phase"] == p] for p in ("decode", "prompt"))
-    summary.append(("**all**", *middle(errors_of(decodes)), *middle(errors_of(prompts))))
-    text.append(table(("format", "generation, median", "largest", "prompt, median", "largest"),
-                      summary))
-    text.append(table(("model", "format", "file", "what", "measured", "predicted", "error"), [
-        (r["model"], r["format"], f"{r['bytes'] / 1e6:.0f} MB",
-         f"{r['phase']} {'of' if r['phase'] == 'prompt' else 'at'} {r['tokens']:.0f} tokens",
-         f"{1e3 * r['measured_s']:.2f} ms", f"{1e3 * r['predicted_s']:.2f} ms",
-         percent(r["predicted_s"] / r["measured_s"] - 1)) for r in rows]))
-    text.append("The server under a closed loop (`ridgeline measure engine`'s client; the "
-                "simulator with the fitted steps), output tokens a processor second:\n")
-    text.append(table(("in flight", "model", "format", "measured", "predicted", "error"), [
-        (r["in_flight"], r["model"], r["format"], f"{r['measured_tokens_per_s']:.0f}",
-         f"{r['predicted_tokens_per_s']:.0f}",
-         percent(r["predicted_tokens_per_s"] / r["measured_tokens_per_s"] - 1))
-        for r in record.get("server", [])]))
+    rows, sizes = stream_rows(record), [r["bytes"] for r in record["streams"]]
+    text = ["## llama.cpp\n", f"{record['engine']}, one thread, clock: processor time. The machine "
+            "was measured as `ridgeline measure machine --threads 1` does it: llama.cpp's matrix "
+            "products by format, rows, depth and working set, its attention, and what it adds to a "
+            "step (from models of next to no work). Nothing is fitted to the models below; the "
+            "predictions are those of `ridgeline estimate --on ./machine.toml --engine llamacpp`. "
+            "Target: generation within 15 % (median), prompts within 25 %.\n",
+            table(("format", "generation, median", "largest", "prompt, median", "largest"), [
+                *(summary(q, [r for r in rows if r.format == q])
+                  for q in dict.fromkeys(r.format for r in rows)), summary("**all**", rows)]),
+            table(("model", "format", "file", "what", "measured", "predicted", "error"), [
+                (r.model, r.format, f"{size / 1e6:.0f} MB",
+                 f"{r.kind} {'of' if r.kind == 'prompt' else 'at'} {r.size:.0f} tokens",
+                 f"{1e3 * r.measured:.2f} ms", f"{1e3 * r.predicted:.2f} ms", percent(r.error))
+                for r, size in zip(rows, sizes, strict=True)]),
+            "The server under a closed loop (`ridgeline measure engine`'s client; the simulator on "
+            "the same chip entry), output tokens a processor second. Two rows a product take some "
+            "formats more than twice the time of one, which the entry knows; target 15 %:\n",
+            table(("in flight", "model", "format", "measured", "predicted", "error"), [
+                (f"{r.size:.0f}", r.model, r.format, f"{r.measured:.0f}", f"{r.predicted:.0f}",
+                 percent(r.error)) for r in server_rows(record)])]
     return text
 
 
 def torch(record):
     rows = torch_rows(record)
     text = ["## PyTorch\n", f"PyTorch {record['torch']}, fp32. Steps of three models predicted "
-            "from two others; matrix products from one matrix at the same rows; causal attention "
-            "from 128 and 512 tokens (from 768 on PyTorch takes larger blocks and is faster). "
-            "Target: 20 %.\n"]
+            "from two others (what Python adds depends on how a model is written); single matrix "
+            "products and causal attention from the machine's measured kernels. Target: 20 %.\n"]
     kinds = list(dict.fromkeys(r.kind for r in rows))
     text.append(table(("step", "cases", "median", "largest"), [
         (k, sum(r.kind == k for r in rows), *middle([r.error for r in rows if r.kind == k]))
@@ -121,9 +119,10 @@ def vllm(record):
             "**The scheduler alone.** Every step the real scheduler composes takes the time that "
             "was fitted to prompts and decode steps measured alone, in engine and simulator "
             "alike; what differs is who is scheduled when.\n", runs_table(exact), within(exact),
-            "**Scheduler and step times.** The engine's clock is its own processor time. "
-            "Reference steps beside every run tell how fast the machine is just then; what is "
-            "left is how its speed drifts within a run.\n", runs_table(runs), within(runs),
+            "**Scheduler and step times.** The engine's clock is its own processor time, at the "
+            "machine's usual speed: a fixed piece of work beside every step tells how slow a "
+            "shared machine is just then. Steps are calibrated alone, before and after the "
+            "loads.\n", runs_table(runs), within(runs),
             "In overload a wait is the small difference of two large times, arrivals and "
             "service: 2 % of a step's time is 20 % of the middle wait.\n"]
     again = [r for r in runs if r.name.startswith("closed loop of 16") and "short" not in r.name]
@@ -135,11 +134,26 @@ def vllm(record):
     return text
 
 
+def server(record):
+    """The real HTTP server."""
+    runs = replay(record)
+    loads = [run["load"] for engine in record["engines"] for run in engine["runs"]]
+    return ["## vLLM's server\n", f"{record['engine']}. The client of `ridgeline measure engine` "
+            "loads it by closed loops, Poisson arrivals and a trace, and sees its times as a user "
+            "does; steps are calibrated through the same server, one prompt and one batch at a "
+            f"time. Other programs ran beside it at lower priority (load {min(loads):.0f} to "
+            f"{max(loads):.0f}), which stretches the wall's clock.\n",
+            runs_table(runs), within(runs),
+            "In a closed loop the next request is on its way while the server begins its next "
+            "step without it; the simulator lets it into that step, so it waits less.\n"]
+
+
 def main():
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("docs/local_engines.md")
     parts = [HEAD, *llamacpp(json.loads((DATA / "llamacpp.json").read_text())),
              *torch(json.loads((DATA / "torch.json").read_text())),
-             *vllm(read_record(DATA / "vllm_replay.json"))]
+             *vllm(read_record(DATA / "vllm_replay.json")),
+             *server(read_record(DATA / "vllm_server.json"))]
     write_atomically(target, "\n".join(parts))
     print(f"wrote {target}")
 

@@ -6,6 +6,11 @@ The clock is the processor time of this process, in which scheduler, model and s
 other programs on the machine do not stretch it. It jumps over idle time to the next arrival. So
 the real scheduler serves a load at exactly its times, however busy the machine is.
 
+What other programs do to a shared core's caches and clock still shows in processor time, by tens
+of percent from second to second. So a fixed piece of work (the matrix products of a step on
+weights of its own, and plain Python) is timed beside every step, and the clock advances by the
+step's time as it would be at that work's usual speed, in calibration and loads alike.
+
 With "steps" (fitted constants and the config they are of) the clock runs on the fitted time of
 every step that the scheduler composes instead: what differs from our simulator then is scheduling
 alone. Needs ridgeline's source on PYTHONPATH.
@@ -15,8 +20,9 @@ import json
 import os
 import sys
 import time
+from collections import deque
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 
 os.environ.update({"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": "1",
                    "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_NO_USAGE_STATS": "1",
@@ -44,6 +50,26 @@ class Driver:
         cache = self.engine.vllm_config.cache_config
         self.facts = {"block_size": cache.block_size, "kv_blocks": cache.num_gpu_blocks}
         self.count, self.table, self.composed = 0, None, []
+        shapes = [(512, 768), (512, 512), (512, 2816), (1408, 512)] * 6 + [(512, 4096)]
+        self.weights = [torch.randn(k, n).to(torch.bfloat16) for k, n in shapes]
+        self.rows = {k: torch.randn(4, k).to(torch.bfloat16) for k, _ in shapes}
+        self.recent, self.slowness = deque(maxlen=9), []
+        self.usual = median(self.fixed_work() for _ in range(100))
+
+    def fixed_work(self):
+        """Processor seconds of the same work every time: a step's products, and plain Python."""
+        mark = time.process_time()
+        for weight in self.weights:
+            self.rows[weight.shape[0]] @ weight
+        sum(i * i for i in range(20000))
+        return time.process_time() - mark
+
+    def usual_time(self, spent):
+        """What a step's processor time would be at the usual speed of the machine."""
+        self.recent.append(self.fixed_work())
+        slow = median(self.recent) / self.usual
+        self.slowness.append(slow)
+        return spent / slow
 
     def watch(self, asked):
         """Time each step by the fitted constants: looks at what the scheduler put into it."""
@@ -118,7 +144,8 @@ class Driver:
                 clock = waiting[0][1][0]
                 continue
             results = self.engine.step()
-            spent = self.fitted_time() if self.table else time.process_time() - mark
+            spent = (self.fitted_time() if self.table
+                     else self.usual_time(time.process_time() - mark))
             clock, steps, busy = clock + spent, steps + 1, busy + spent
             for result in results:
                 times = out[live[result.request_id]]
@@ -132,7 +159,7 @@ class Driver:
                 "wall": clock, "preemptions": self.preemptions() - before}
 
     def step_time(self, prompt, batch, tokens):
-        """Mean of five: (seconds of the prompts, of a decode step of all, its mean context)."""
+        """Middle of five: (seconds of the prompts, of a decode step of all, its mean context)."""
         firsts, decodes, context = [], [], 0.0
         for _ in range(5):
             for _ in range(batch):
@@ -141,7 +168,7 @@ class Driver:
             while self.engine.has_unfinished_requests():
                 mark = time.process_time()
                 results = self.engine.step()
-                spent = time.process_time() - mark
+                spent = self.usual_time(time.process_time() - mark)
                 if len(begun) < batch:
                     prompts += spent
                 elif len(results) == batch:
@@ -153,7 +180,7 @@ class Driver:
             if full:
                 decodes.append(full[len(full) // 2][0])
                 context = sum(c for _, c in full) / len(full)
-        return mean(firsts), mean(decodes) if decodes else 0.0, context
+        return median(firsts), median(decodes) if decodes else 0.0, context
 
     def calibrate(self, asked, answer):
         """Add measured steps to the answer."""
@@ -163,12 +190,6 @@ class Driver:
             _, seconds, context = self.step_time(before, batch, 24 + batch * before // 512)
             if seconds:
                 answer["decodes"].append([batch, context, seconds])
-
-    def reference(self):
-        """Seconds of three fixed steps: how fast the machine is right now."""
-        return [self.step_time(128, 1, 32)[1], self.step_time(128, 8, 24)[1],
-                self.step_time(256, 1, 1)[0]]
-
 
 def main():
     asked = json.loads(Path(sys.argv[1]).read_text())
@@ -183,24 +204,16 @@ def main():
             answer["runs"].append({**done, "name": run["name"]})
         Path(sys.argv[2]).write_text(json.dumps(answer))
         return
-    # Calibrated before and after the runs, with the same two steps beside every run: a shared
-    # machine's speed drifts by tens of percent with what else it does.
-    answer["references"] = [driver.reference()]
+    # Calibrated before and after the runs: what drifts over minutes is in both.
     driver.calibrate(asked, answer)
-    answer["references"].append(driver.reference())
     for run in asked["runs"]:
-        before = driver.reference()
+        driver.slowness.clear()
         done = driver.serve(run["requests"], run["concurrency"])
-        after = driver.reference()
         answer["runs"].append({**done, "name": run["name"],
-                               "reference": [(a + b) / 2 for a, b in zip(before, after,
-                                                                          strict=True)]})
-        answer["references"].append(after)
-        print(run["name"], done["steps"], flush=True)
+                               "slowness": [min(driver.slowness), median(driver.slowness),
+                                            max(driver.slowness)]})
+        print(run["name"], done["steps"], answer["runs"][-1]["slowness"], flush=True)
     driver.calibrate(asked, answer)
-    # Those next to the two calibrations: at the start, behind it, before the second, at the end.
-    known = answer["references"]
-    answer["references"] = [known[0], known[1], known[-1], driver.reference()]
     Path(sys.argv[2]).write_text(json.dumps(answer))
 
 

@@ -123,8 +123,8 @@ def rounded(value):
     return {k: rounded(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
-def show(record):
-    for run in [*replay(record), *replay_scheduled(record)]:
+def show_runs(runs):
+    for run in runs:
         errors = [f"{100 * run.error(m):+6.1f} %" for m in ("tpot_mean", "ttft_p50", "ttft_p99")]
         print(f"{run.name:44} {run.requests:4} requests  TPOT mean {errors[0]}  TTFT p50 "
               f"{errors[1]}  p99 {errors[2]}  preemptions {run.measured['preemptions']:.0f} "
@@ -139,12 +139,13 @@ def main():
         engines = [ask(sys.argv[1], {}, PROMPTS, DECODES, loads()),
                    ask(sys.argv[1], {"kv_blocks": 26}, PROMPTS,
                        [[b, c] for b in (1, 4, 8, 12) for c in (16, 250)], short_of_memory())]
-        record = {"engine": "vLLM 0.32.0, CPU build, one thread, clock: processor time",
-                  "config": CONFIG, "limits": LIMITS, "engines": engines}
+        # Rounded first: the fit is made anew from the file, and has to be the same one.
+        record = rounded({"engine": "vLLM 0.32.0, CPU build, one thread, clock: processor time",
+                          "config": CONFIG, "limits": LIMITS, "engines": engines})
         record["scheduled"] = scheduled(sys.argv[1], record)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(rounded(record)) + "\n")
-    show(read_record(target))
+    show_runs([*replay(read_record(target)), *replay_scheduled(read_record(target))])
 
 
 if __name__ == "__main__":

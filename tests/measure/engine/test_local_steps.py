@@ -64,12 +64,6 @@ def test_the_simulators_table_holds_the_same_times():
     assert prompt == pytest.approx(LAW.seconds(Sample.of_prompt(architecture, 128, 1.0)), rel=0.01)
 
 
-@given(st.floats(0.1, 10.0))
-def test_a_slower_machine_is_slower_by_its_factor(factor):
-    sample = Sample.of_decode(model(256, 4), 2, 100.0, 1.0)
-    assert LAW.times([factor]).seconds(sample) == pytest.approx(factor * LAW.seconds(sample))
-
-
 @given(st.integers(0, 2**31))
 def test_no_constant_is_negative_whatever_the_noise(seed):
     noise = np.random.default_rng(seed).lognormal(0.0, 0.3, 12)

@@ -43,6 +43,16 @@ def test_calibration_reproduces_the_steps_it_saw(record):
         assert calibrated(data, engine).error < 0.15
 
 
+def test_the_simulator_serves_as_vllms_http_server_did(record):
+    runs = replay(record("vllm_server.json"))
+    assert len(runs) >= 6 and sum(r.requests for r in runs) > 200
+    errors = {m: [abs(r.error(m)) for r in runs] for m in ("tpot_mean", "ttft_p50", "ttft_p99")}
+    # By the wall's clock on a shared machine, so twice the targets of a load in the middle.
+    assert np.median(errors["tpot_mean"]) < 0.10
+    assert np.median(errors["ttft_p50"]) < 0.20
+    assert np.median(errors["ttft_p99"]) < 0.20
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"config": {}}'])
 def test_files_that_are_no_records(tmp_path, text):
     file = tmp_path / "record.json"

@@ -55,6 +55,7 @@ class Outcome:
         wall: seconds from the start of the load to its end.
         complete: false when interrupted.
         warmup: records of the warm-up.
+        began: start of the load on the clock of `time.perf_counter` [s].
     """
 
     records: tuple[Record, ...]
@@ -62,6 +63,7 @@ class Outcome:
     wall: float
     complete: bool = True
     warmup: tuple[Record, ...] = ()
+    began: float = 0.0
 
 
 @dataclass
@@ -140,7 +142,8 @@ async def _run(endpoint: Endpoint, protocol: Protocol, requests: Requests, warmu
         with contextlib.suppress(asyncio.CancelledError):
             await probe
     done = tuple(sorted(state.done, key=lambda r: r.index))
-    return Outcome(done, _overhead(done, lags, cpu, wall, protocol), wall, complete, tuple(warm))
+    return Outcome(done, _overhead(done, lags, cpu, wall, protocol), wall, complete, tuple(warm),
+                   state.begun)
 
 
 async def _warm_up(endpoint: Endpoint, session: Any, protocol: Protocol, records: list[Record],

@@ -11,7 +11,7 @@ same fit answers for other widths, depths, contexts and batches, alone or in the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,19 +91,6 @@ class LocalSteps:
         return sum(self.shared["fixed"] + float(self(step_ops(
             sample.architecture, Deployment(), formats_of(self.format), step)))
             for step in sample.steps)
-
-    def times(self, factors: Sequence[float], rows: Sequence[float] = (1.0,)) -> LocalSteps:
-        """The same on a machine that is slower or faster now.
-
-        Args:
-            factors: on the times of steps of so many rows, the last one on prompts.
-            rows: where the factors were seen, rising; straight in their logarithm between.
-        """
-        each = np.interp(np.log(self.rows), np.log(rows), factors)
-        shared = {name: float(factors[-1] if name == "prefill_attention" else factors[0]) * value
-                  for name, value in self.shared.items()}
-        return replace(self, shared=shared, per_param=tuple(
-            float(f * g) for f, g in zip(each, self.per_param, strict=True)))
 
     def table(self, architecture: Architecture, *, max_tokens: int, max_sequences: int,
               max_context: int) -> StepTable:

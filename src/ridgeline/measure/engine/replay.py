@@ -1,8 +1,8 @@
 """A real engine's scheduler beside our simulator: the same requests, limits and step times.
 
 A record holds the model's config, the engine's limits, steps measured for calibration and runs:
-each a list of requests (arrival, prompt, output) with what the engine did with them, and how long
-reference steps took at the time, since a shared machine's speed drifts. Records are made by
+each a list of requests (arrival, prompt, output) with what the engine did with them. Times are at
+the machine's usual speed, which a fixed piece of work beside every step tells. Records are made by
 `python -m benchmarks._vllm_engine`.
 """
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Replayed", "calibrated", "read_record", "replay", "replay_scheduled"]
 
 Record = Mapping[str, Any]
-# Rows of the reference steps: decoding alone, decoding of 8, a prompt of 256 tokens.
-REFERENCE_ROWS = (1.0, 8.0, 256.0)
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,11 @@ def calibrated(record: Record, engine: Record) -> LocalSteps:
 
 
 def replay(record: Record) -> list[Replayed]:
-    """Every run of a record through the simulator, calibrated on the record's own steps."""
+    """Every run of a record through the simulator, calibrated on the record's own steps.
+
+    Raises:
+        BadInput: a record whose first engine has no measured steps.
+    """
     found = []
     steps: LocalSteps | None = None
     architecture = _architecture(record)
@@ -91,7 +93,7 @@ def replay(record: Record) -> list[Replayed]:
             limits["max_num_batched_tokens"], limits["max_num_seqs"],
             _usable(engine), engine["facts"]["block_size"]))
         for run in engine["runs"]:
-            table = steps.times(_speed(engine, run), REFERENCE_ROWS).table(
+            table = steps.table(
                 architecture, max_tokens=limits["max_num_batched_tokens"],
                 max_sequences=limits["max_num_seqs"], max_context=limits["max_model_len"])
             found.append(_one(run, table, rules))
@@ -120,13 +122,6 @@ def replay_scheduled(record: Record) -> list[Replayed]:
 def _usable(engine: Record) -> int:
     """KV blocks for requests: vLLM keeps one of its blocks as the empty one."""
     return int(engine["facts"]["kv_blocks"]) - 1
-
-
-def _speed(engine: Record, run: Record) -> list[float]:
-    """How much longer the reference steps took beside a run than beside the calibration."""
-    usual = np.mean(np.array(engine["references"]), axis=0)
-    found: list[float] = (np.array(run["reference"]) / usual).tolist()
-    return found
 
 
 def _architecture(record: Record) -> Architecture:

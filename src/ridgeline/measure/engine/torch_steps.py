@@ -1,8 +1,10 @@
-"""PyTorch on this machine: steps of models predicted from two others measured here.
+"""PyTorch on this machine: products and attention by its measured kernels, whole steps of models by
+those of two others.
 
-A record holds prompts, decode steps and training steps of several Llama-shaped models, single
-matrix products and causal attention, as `python -m benchmarks._torch_engine` measures them. The
-first models (and products, and attentions) of a record are the references.
+A record holds the points of `ridgeline measure machine`, prompts, decode steps and training steps
+of several Llama-shaped models, single matrix products and causal attention, as
+`python -m benchmarks._torch_engine` measures them. The first models of a record are the references
+for the others: what Python adds to a step depends on how the model is written.
 """
 
 from __future__ import annotations
@@ -11,20 +13,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ridgeline.deployment.operands import Format
 from ridgeline.measure.engine.local_steps import Sample, fit_steps
+from ridgeline.measure.machine.kernel_times import kernels_of
+from ridgeline.measure.machine.points import Machine
+from ridgeline.timing.measured import measured_seconds, weight_seconds
+from ridgeline.work.op import Op
 from ridgeline.work.step import prefill_step
 
 if TYPE_CHECKING:
+    from ridgeline.machine.kernels import KernelTimes
     from ridgeline.model.architecture import Architecture
 
 __all__ = ["TorchRow", "torch_rows"]
 
 _FP32 = Format("fp32", 4.0, "fp32")
-_REFERENCE_PRODUCTS = 3       # one matrix at three numbers of rows
-_REFERENCE_ATTENTIONS = 2
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,10 @@ class TorchRow:
 
 
 def torch_rows(record: Mapping[str, Any]) -> list[TorchRow]:
-    """Everything of a record that is no reference, predicted from the references."""
+    """Products, attention, and the steps of every model of a record that is no reference."""
     references = int(record["references"])
-    rows = [*_products(record["matmuls"]), *_attentions(record["attentions"])]
+    kernels = kernels_of(Machine.from_dict(record["machine"]))["transformers"]
+    rows = [*_products(record["matmuls"], kernels), *_attentions(record["attentions"], kernels)]
     seen = [_samples(model) for model in record["models"]]
     for kinds in (("prompt", "decode"), ("training",)):
         fit = fit_steps([s for model in seen[:references] for kind, s, _ in model
@@ -83,21 +87,24 @@ def _architecture(shape: list[int]) -> Architecture:
                                      **dict(zip(names, shape, strict=True))}, name="random")
 
 
-def _products(rows: list[list[float]]) -> list[TorchRow]:
-    """Time of one parameter at so many rows, from one matrix, for all others."""
-    known = {m: s / (k * n) for m, k, n, s in rows[:_REFERENCE_PRODUCTS]}
-    return [TorchRow("matmul", f"{m:.0f} x {k:.0f} x {n:.0f}", s, known[m] * k * n)
-            for m, k, n, s in rows[_REFERENCE_PRODUCTS:] if m in known]
+def _products(rows: list[list[float]], kernels: KernelTimes) -> list[TorchRow]:
+    """Matrix products [m, k, n, seconds] by the machine's measured curves, one matrix again and
+    again: it is its own working set.
+    """
+    def seconds(m: float, k: float, n: float) -> float:
+        at = kernels.holding(_FP32.bytes * k * n)
+        return k * n * float(weight_seconds(at, "fp32", m, k)) + kernels.launch
+
+    return [TorchRow("matmul", f"{m:.0f} x {k:.0f} x {n:.0f}", s, seconds(m, k, n))
+            for m, k, n, s in rows]
 
 
-def _attentions(rows: list[list[float]]) -> list[TorchRow]:
-    """A fixed time and one a FLOP, from two shapes."""
-    def work(batch: float, heads: float, tokens: float, width: float) -> float:
-        return batch * heads * 2 * width * tokens * (tokens + 1)
+def _attentions(rows: list[list[float]], kernels: KernelTimes) -> list[TorchRow]:
+    """Causal attention [batch, heads, tokens, width, seconds] by its measured curves."""
+    def op(batch: float, heads: float, tokens: float, width: float) -> Op:
+        return Op("prefill_attention", "attention", "attention",
+                  flop=batch * heads * 2 * width * tokens * (tokens + 1),
+                  shape={"new_tokens": tokens, "head_dim": width}, labels={"phase": "prefill"})
 
-    known = rows[:_REFERENCE_ATTENTIONS]
-    flop = np.array([work(*r[:4]) for r in known])
-    slope, fixed = np.polyfit(flop, np.array([r[4] for r in known]), 1)
     return [TorchRow("attention", " x ".join(f"{v:.0f}" for v in r[:4]), r[4],
-                     float(max(fixed, 0.0) + slope * work(*r[:4])))
-            for r in rows[_REFERENCE_ATTENTIONS:]]
+                     float(measured_seconds(kernels, op(*r[:4])))) for r in rows]

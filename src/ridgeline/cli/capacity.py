@@ -18,7 +18,7 @@ from ridgeline.cli.options import output_options, read_options, scenario_options
 @click.option("--percentile", metavar="P", help="Share of requests [%] that keeps each target. "
               "[default: 95]")
 @click.option("--precision", metavar="X", help="Relative precision of the rate. [default: 0.01]")
-@output_options(plot="Draw the load curve.", explained=False, ideal=False)
+@output_options(plot="Draw the load curve.", ideal=False)
 def capacity(**options: Any) -> None:
     """How much load does MODEL take, or how many replicas, within --ttft and --tpot?
 
@@ -42,5 +42,6 @@ def capacity(**options: Any) -> None:
     given = {name: value for name, value in given.items() if value is not None}
     scenario = read_options(options)
     with shown("simulations", quiet=bool(options.get("as_json"))) as progress:
-        answer = ask(scenario, asked, progress=progress, **given)
+        answer = ask(scenario, asked, progress=progress, explain=bool(options.get("explain")),
+                     **given)
     show(answer, options, lambda: load_figure(answer))

@@ -17,7 +17,7 @@ from ridgeline.cli.options import output_options, read_options, scenario_options
               help="Write a row a request: .parquet, .csv or .jsonl (also with .gz).")
 @click.option("--timeline", metavar="FILE",
               help="Write the timeline: .trace.json for a trace viewer, or .svg, .html, .png.")
-@output_options(plot="Draw the percentiles of what users wait.", explained=False, ideal=False)
+@output_options(plot="Draw the percentiles of what users wait.", ideal=False)
 def simulate(**options: Any) -> None:
     """What do MODEL's users wait? Requests served one by one through the engine's scheduler.
 
@@ -53,4 +53,4 @@ def simulate(**options: Any) -> None:
         write_requests(done.runs[0], rows, done.setup.outside)
     if timeline:
         write_timeline(done, timeline)
-    show(answer_of(done, asked), options, lambda: waits_figure(done))
+    show(answer_of(done, asked, bool(options.get("explain"))), options, lambda: waits_figure(done))

@@ -16,7 +16,8 @@ from ridgeline.questions.capacity_search import (
     fewest_replicas,
     highest_rate,
 )
-from ridgeline.questions.simulation import Asked, Progress
+from ridgeline.questions.simulate_explain import explained
+from ridgeline.questions.simulation import Asked, Progress, prepare, run_requests
 from ridgeline.report.figure import Axis, Figure, Line
 from ridgeline.scenario import Scenario
 
@@ -31,7 +32,7 @@ _COARSE = 0.03
 
 def capacity(scenario: Scenario, asked: Asked | None = None, *, find: str | None = None,
              percentile: float = 95.0, precision: float = 0.01,
-             progress: Progress | None = None) -> Answer:
+             progress: Progress | None = None, explain: bool = False) -> Answer:
     """The highest rate, or the fewest replicas, at which a percentile keeps its targets.
 
     Each trial is a whole simulation of the same seed: `kept` when the percentile of TTFT and of
@@ -45,6 +46,7 @@ def capacity(scenario: Scenario, asked: Asked | None = None, *, find: str | None
         percentile: of requests' TTFT and TPOT that has to keep its target, 0 to 100.
         precision: relative precision of a rate.
         progress: told before each simulation.
+        explain: say what the numbers at the limit are made of, as `simulate` does.
 
     Returns:
         an Answer with `rate_per_s` or `replicas`, what binds there, and table "load_curve".
@@ -60,9 +62,18 @@ def capacity(scenario: Scenario, asked: Asked | None = None, *, find: str | None
     search = Search(scenario, asked, goal, progress=progress)
     found = _found(search, find)
     curve = _curve(search, found[0], find)
+    tables, derivation = _explained(search, found[0]) if explain else ((), ())
     return Answer("capacity", _asked_again(search, asked, goal, find),
                   _quantities(search, found, find, _ends(scenario, asked, goal, find, progress)),
-                  tables=(_table(curve, goal),), notes=_notes(goal, found[0]))
+                  tables=(_table(curve, goal), *tables), notes=_notes(goal, found[0]),
+                  derivation=derivation)
+
+
+def _explained(search: Search, at: Load) -> tuple[tuple[Table, ...], tuple[Any, ...]]:
+    """What the numbers at the limit are made of."""
+    asked = search.asked_at(at.rate, at.replicas)
+    setup = prepare(search.scenario, asked)
+    return explained(setup, run_requests(setup, asked, asked.seed, search.end))
 
 
 def _check(asked: Asked, find: str) -> None:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ridgeline.quantity import Basis, Quantity, format_si
 from ridgeline.questions.answer import Answer
+from ridgeline.questions.simulate_explain import explained
 from ridgeline.questions.simulation import Asked, Simulated, run_simulation
 from ridgeline.scenario import Scenario
 
+if TYPE_CHECKING:
+    from ridgeline.serving.scheduler import Scheduler
+
 __all__ = ["Asked", "answer_of", "run_simulation", "simulate"]
 
-def simulate(scenario: Scenario, asked: Asked | None = None) -> Answer:
+def simulate(scenario: Scenario, asked: Asked | None = None, *, explain: bool = False) -> Answer:
     """Serve requests one by one through the engine's scheduler.
 
     Args:
         scenario: model, machine, deployment; its workload gives lengths and the closed loop's
             concurrency where neither trace nor rate is asked for.
         asked: the load, the fleet and the targets.
+        explain: say what the numbers are made of: tables "step" and "beside", a derivation.
 
     Returns:
         an Answer with mean and percentiles of `ttft`, `tpot`, `itl`, `latency` and `queue_wait`,
@@ -29,15 +34,16 @@ def simulate(scenario: Scenario, asked: Asked | None = None) -> Answer:
         BadInput: an unknown name, a load that cannot be, a malformed trace.
         Infeasible: the model, or no request, fits.
     """
-    return answer_of(run_simulation(scenario, asked or Asked()), asked or Asked())
+    return answer_of(run_simulation(scenario, asked or Asked()), asked or Asked(), explain)
 
 
-def answer_of(done: Simulated, asked: Asked) -> Answer:
-    """The numbers of all seeds as an Answer."""
+def answer_of(done: Simulated, asked: Asked, explain: bool = False) -> Answer:
+    """The numbers of all seeds as an Answer; `explain` as in `simulate`, of the first seed."""
     setup = done.setup
     scenario = {**setup.resolved.scenario.to_dict(), "simulate": _settings(asked)}
-    return Answer("simulate", scenario, _quantities(done, asked),
-                  notes=(*setup.notes, *_notes(done, asked)))
+    tables, derivation = explained(setup, done.runs[0]) if explain else ((), ())
+    return Answer("simulate", scenario, _quantities(done, asked), tables=tables,
+                  notes=(*setup.notes, *_notes(done, asked)), derivation=derivation)
 
 
 _MEASURES = ("ttft", "tpot", "itl", "latency", "queue_wait")
@@ -172,12 +178,23 @@ def _rule_notes(done: Simulated) -> list[str]:
     return notes
 
 
+def _copies(rules: Scheduler) -> str:
+    """Words for attention copies and for steps decided ahead."""
+    words = ""
+    if rules.ranks.count > 1:
+        words += (f", for each of {rules.ranks.count} attention copies, which queue apart and step "
+                  "together")
+    if rules.overlap:
+        words += "; steps are decided while the one before runs"
+    return words
+
+
 def _notes(done: Simulated, asked: Asked) -> list[str]:
     setup, rules = done.setup, done.setup.scheduler
     cache = "an unlimited KV cache" if rules.kv_blocks is None else (
         f"{rules.kv_blocks:,} KV blocks of {rules.block_size} tokens")
     notes = [f"Each of {_fleet(done)}: {rules.token_budget:,} tokens a step, "
-             f"{rules.sequences:,} sequences, {cache}.",
+             f"{rules.sequences:,} sequences, {cache}{_copies(rules)}.",
              "TTFT and latency run from the arrival, and include "
              f"{format_si(setup.outside, 's')} outside the engine's steps."]
     notes += _rule_notes(done)

@@ -217,6 +217,15 @@ def test_families_that_lose_say_by_how_much():
     assert "short a chip" in rejected["L40S tp=1"]["example"]
 
 
+@pytest.mark.parametrize(("on", "output", "said"), [
+    ("1xH100-SXM", 100, "no two replicas fit side by side"),
+    ("4xH100-SXM", 1, "nothing to decode"),
+])
+def test_pools_apart_that_cannot_be_say_why(on, output, said):
+    with pytest.raises(Infeasible, match=said):
+        ridgeline.plan("Llama-3.1-8B", on, output=output, mode="disaggregated", batches=SMALL)
+
+
 @pytest.mark.parametrize(("fields", "said"), [
     ({"rate": 1.0, "users": 5}, "not both"),
     ({"engines": ("vlm",)}, "did you mean 'vllm'"),
@@ -244,6 +253,7 @@ def test_families_that_lose_say_by_how_much():
     ({"on": ("0xH100-SXM",)}, "not a number of chips"),
     ({"on": ("8xRTX-3090",)}, "has no rent"),
     ({"concurrency": 3}, "unknown field of a plan"),
+    ({"trace": "azure-conv", "prompt": 300}, "leave out --prompt and --output"),
 ])
 def test_nonsense_is_refused_in_one_line(fields, said):
     on = fields.pop("on", ("8xH100-SXM",))

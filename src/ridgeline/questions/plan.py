@@ -162,7 +162,7 @@ def _fine_print(asked: Planned, found: Findings, settled: Settled) -> list[str]:
                 "asked again as `estimate` answers")
     notes = [replayed + ("; none left out could be better within the form's error."
                          if settled.proven else "; rows beyond --finalists were not.")]
-    if found.pairs is not None and settled.best is not None:
+    if found.pairs is not None and found.pairs.evaluated and settled.best is not None:
         notes.append(_pairs_said(found.pairs, settled.best))
     if (longest := asked.requests.context) < LONG_CONTEXT:
         notes.append(f"No context parallelism: it is searched for requests of {LONG_CONTEXT:,} "

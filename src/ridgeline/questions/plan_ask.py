@@ -186,6 +186,9 @@ def _requests(ask: PlanAsk) -> tuple[Requests, list[str]]:
                         ask.prefix_hit, draft, ask.rate is not None), []
     from ridgeline.serving.traces import read_trace
 
+    if (ask.prompt, ask.output) != (PlanAsk.prompt, PlanAsk.output):
+        raise BadInput("a trace has the lengths of its requests: leave out --prompt and --output, "
+                       "or --trace")
     trace = read_trace(ask.trace)
     found = trace.requests
     notes = [*trace.notes, f"Lengths follow the {len(found):,} requests of {ask.trace}, prompt and "

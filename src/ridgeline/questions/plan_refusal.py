@@ -40,6 +40,11 @@ def _floor(found: Findings, name: str) -> float:
 
 def _unfit(asked: Planned, found: Findings, where: str) -> str:
     model = asked.space.architecture.name
+    if found.pairs is not None:            # replicas fit, and none beside another
+        if asked.requests.mean_output <= 1:
+            return "pools apart need more than one token out: there is nothing to decode"
+        return (f"{model} on {where}: no two replicas fit side by side with a link between them, "
+                "as pools apart need; take more chips or --mode aggregated")
     near = rejected_rows(found)
     fits = [r for r in near if r.reason == "memory"]
     if fits:

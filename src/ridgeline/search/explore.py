@@ -118,7 +118,7 @@ def _pools(space: Space, kept: Sequence[Rated], goal: Goal, batches: Array, foun
             left = least
             break
         evaluate(pair)
-    if done:
+    if kept:
         found.pairs = PairSearch(possible_pairs(kept), len(done), left)
 
 

@@ -14,7 +14,8 @@ from ridgeline.cli import cli
 from ridgeline.cli.spoken import calls
 from ridgeline.errors import BadInput, RidgelineError
 from ridgeline.questions.definitions import definitions
-from ridgeline.questions.fields import arguments, fields_of, schema_of
+from ridgeline.questions.field_values import arguments
+from ridgeline.questions.fields import fields_of, schema_of
 from ridgeline.questions.registry import QUESTIONS, ask, get_question
 from ridgeline.scenario import Scenario
 

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from ridgeline.questions.fields import read_value
+from ridgeline.questions.field_values import read_value
 from ridgeline.questions.registry import Question
 from ridgeline.scenario import Scenario, scenario_toml
 

@@ -10,7 +10,7 @@ from ridgeline.errors import BadInput, RidgelineError
 from ridgeline.memory.weights import ternary_energy_ratio
 from ridgeline.quantity import check_positive
 from ridgeline.questions.answer import Answer, Cell, Table
-from ridgeline.questions.energy import Joules, Phase, joules
+from ridgeline.questions.energy_account import Joules, Phase, joules
 from ridgeline.questions.textbook import whole_model
 from ridgeline.timing.speedups import layer_read_share
 

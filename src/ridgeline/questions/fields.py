@@ -17,16 +17,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ridgeline.errors import BadInput, UnknownName
-from ridgeline.quantity import parse_number
 from ridgeline.scenario import Scenario
 
-__all__ = ["Field", "arguments", "fields_of", "read_value", "schema_of"]
+__all__ = ["LONGEST_CLAIM", "LONGEST_LIST", "LONGEST_NUMERAL", "SECTIONS", "Field", "default_of",
+           "fields_of", "hints_of", "record_in", "schema_of"]
 
-_LONGEST_TEXT = 200
-_LONGEST_CLAIM = 600
-_LONGEST_LIST = 200
-_LONGEST_NUMERAL = 40
+LONGEST_TEXT = 200
+LONGEST_CLAIM = 600
+LONGEST_LIST = 200
+LONGEST_NUMERAL = 40
 _NUMERAL = r"^\s*[-+]?[0-9][0-9_,]*\.?[0-9]*([eE][-+]?[0-9]{1,3})?\s*[kKMGBTP]?\s*$"
 SECTIONS = ("deployment", "workload", "training")
 
@@ -60,7 +59,7 @@ class Field:
     @property
     def longest(self) -> int:
         """Characters a text may have."""
-        return _LONGEST_CLAIM if self.name == "claim" else _LONGEST_TEXT
+        return LONGEST_CLAIM if self.name == "claim" else LONGEST_TEXT
 
     def schema(self) -> dict[str, Any]:
         """JSON schema of the value; numbers may be written as text such as "16k"."""
@@ -69,14 +68,14 @@ class Field:
         if self.kind == "text" and self.item:
             found["type"].append(self.item)
         if kind in ("number", "whole"):
-            found |= {"pattern": _NUMERAL, "maxLength": _LONGEST_NUMERAL}
+            found |= {"pattern": _NUMERAL, "maxLength": LONGEST_NUMERAL}
         elif kind == "text":
             found |= {"minLength": 1, "maxLength": self.longest}
         if self.choices:
             found["enum"] = list(self.choices)
         if self.kind == "list":
-            found = {"type": ["array", "string"], "items": found, "maxItems": _LONGEST_LIST,
-                     "maxLength": _LONGEST_CLAIM}
+            found = {"type": ["array", "string"], "items": found, "maxItems": LONGEST_LIST,
+                     "maxLength": LONGEST_CLAIM}
         if not self.required:                  # null stands for what is left out
             found["type"].append("null")
             if "enum" in found:
@@ -122,11 +121,11 @@ def fields_of(function: Callable[..., Any], sections: Sequence[str] = SECTIONS[:
 
 def _fields(function: Callable[..., Any], sections: Sequence[str], hidden: frozenset[str]
             ) -> Iterator[Field]:
-    hints, texts = _hints(function), described(function)
+    hints, texts = hints_of(function), described(function)
     for parameter in inspect.signature(function).parameters.values():
         if parameter.name in hidden or parameter.name == "progress":   # a callback, no input
             continue
-        kind = _record(hints[parameter.name])
+        kind = record_in(hints[parameter.name])
         if kind is not None:
             start = parameter.default
             read = _Reading(tuple(sections), hidden)
@@ -139,7 +138,7 @@ def _fields(function: Callable[..., Any], sections: Sequence[str], hidden: froze
                          None if absent else parameter.default, absent, (parameter.name,))
 
 
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
     """Types of the parameters; that of the result may be one that only type checkers import."""
     known = getattr(inspect.unwrap(function), "__globals__", {})
     return {p.name: eval(p.annotation, known) if isinstance(p.annotation, str) else p.annotation
@@ -147,7 +146,7 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
             if p.name != "progress" and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
 
 
-def _record(hint: Any) -> Any:
+def record_in(hint: Any) -> Any:
     """The dataclass that a hint means, alone or with None."""
     kinds = [t for t in (typing.get_args(hint) or (hint,)) if t is not types.NoneType]
     return kinds[0] if len(kinds) == 1 and dataclasses.is_dataclass(kinds[0]) else None
@@ -174,7 +173,7 @@ class _Reading:
         for part in dataclasses.fields(kind):
             if part.name in self.hidden or not part.init:
                 continue
-            inner, (default, absent) = _record(hints[part.name]), _default(part, start)
+            inner, (default, absent) = record_in(hints[part.name]), default_of(part, start)
             if inner is None:
                 yield _field(part.name, hints[part.name], texts, default, absent, path)
             else:
@@ -193,7 +192,7 @@ class _Reading:
                 yield dataclasses.replace(field, section=section, default=default)
 
 
-def _default(part: Any, start: Any) -> tuple[Any, bool]:
+def default_of(part: Any, start: Any) -> tuple[Any, bool]:
     """Default of a dataclass field, and whether there is none."""
     if start is not None:
         return getattr(start, part.name), False
@@ -254,143 +253,3 @@ def described(thing: Any) -> dict[str, str]:
         elif names and line.strip():
             found |= {name: f"{found[name]} {line.strip()}" for name in names}
     return {name: text[:1].upper() + text[1:] for name, text in found.items()}
-
-
-def arguments(function: Callable[..., Any], fields: Sequence[Field],
-              body: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a question, from flat fields (or a scenario's own sections).
-
-    Raises:
-        BadInput: an unknown field, one that is missing, or a value of the wrong kind.
-    """
-    known = {f.name: f for f in fields}
-    given: dict[tuple[str, ...], dict[str, Any]] = {}
-    for name, value in _flat(body, known).items():
-        if name not in known:
-            raise UnknownName.among("field", name[:80], known)
-        if value is not None:
-            field = known[name]
-            if field.path[1:2] or field.path[0] != name:
-                given.setdefault(field.path, {})[name] = value
-            else:
-                given[(name,)] = {name: read_value(field, value)}
-    for field in fields:
-        owner = field.path if field.path != (field.name,) else (field.name,)
-        if field.required and field.name not in given.get(owner, {}):
-            raise BadInput(f"this question needs a {field.name}: {field.text}".rstrip(": "))
-    hints = _hints(function)
-    out: dict[str, Any] = {}
-    for name, parameter in inspect.signature(function).parameters.items():
-        parts = {path: part for path, part in given.items() if path[0] == name}
-        kind = _record(hints[name]) if name in hints else None
-        if kind is not None:
-            if parts or parameter.default is parameter.empty:
-                out[name] = _record_of(kind, (name,), parts, known, parameter.default)
-        elif parts:
-            out[name] = parts[(name,)][name]
-    return out
-
-
-def _flat(body: Mapping[str, Any], known: Mapping[str, Field]) -> dict[str, Any]:
-    """The body with a scenario's sections opened."""
-    flat: dict[str, Any] = {}
-    for name, value in body.items():
-        if name in SECTIONS and isinstance(value, Mapping):
-            for key, inner in value.items():
-                if key not in known or known[key].section != name:
-                    raise UnknownName.among(f"key in {name}", str(key)[:80],
-                                            [n for n, f in known.items() if f.section == name])
-                flat[key] = inner
-        else:
-            flat[str(name)] = value
-    return flat
-
-
-def _record_of(kind: Any, path: tuple[str, ...], parts: Mapping[tuple[str, ...], dict[str, Any]],
-               known: Mapping[str, Field], start: Any) -> Any:
-    """A dataclass of settings from the values given for it and for those within it."""
-    below = {p: part for p, part in parts.items() if p[:len(path)] == path}
-    if kind is Scenario:
-        return Scenario.from_fields({k: v for part in below.values() for k, v in part.items()})
-    if hasattr(kind, "from_fields"):        # a record that reads and checks flat fields itself
-        return kind.from_fields({n: read_value(known[n], v) for part in below.values()
-                                 for n, v in part.items()})
-    hints = typing.get_type_hints(kind)
-    values = {n: read_value(known[n], v) for n, v in parts.get(path, {}).items()}
-    for part in dataclasses.fields(kind):
-        inner, place = _record(hints[part.name]), (*path, part.name)
-        if inner is not None and any(p[:len(place)] == place for p in below):
-            within, _ = _default(part, None)
-            values[part.name] = _record_of(inner, place, parts, known, within)
-    if dataclasses.is_dataclass(start) and not isinstance(start, type):
-        return dataclasses.replace(start, **values)
-    lacking = [f.name for f in dataclasses.fields(kind) if f.name not in values and f.init
-               and _default(f, None)[1]]
-    if lacking:
-        raise BadInput(f"give {' and '.join(lacking)} too, together with {', '.join(values)}")
-    return kind(**values)
-
-
-def read_value(field: Field, value: Any) -> Any:
-    """One value as the kind its field has.
-
-    Raises:
-        BadInput: it is of another kind, too long, or not finite.
-    """
-    if field.kind != "list":
-        return _one(field, field.kind, value)
-    if isinstance(value, str) and len(value) > _LONGEST_CLAIM:
-        raise BadInput(f"{field.name} may have at most {_LONGEST_CLAIM} characters, "
-                       f"not {len(value):,}")
-    items = ([v.strip() for v in value.split(",") if v.strip()] if isinstance(value, str)
-             else value)
-    if not isinstance(items, (list, tuple)):
-        raise BadInput(f"{field.name} must be a list, not {_seen(value)}")
-    if len(items) > _LONGEST_LIST:
-        raise BadInput(f"{field.name} has {len(items):,} values; at most {_LONGEST_LIST} are "
-                       "answered at once")
-    return tuple(_one(field, field.item, item) for item in items)
-
-
-def _one(field: Field, kind: str, value: Any) -> Any:
-    if kind == "flag":
-        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-        found = value if isinstance(value, bool) else (
-            words.get(value.lower()) if isinstance(value, str) else None)
-        if found is None:
-            raise BadInput(f"{field.name} must be true or false, not {_seen(value)}")
-        return found
-    if kind == "text":
-        if field.item == "number" and type(value) in (int, float):
-            value = f"{value:.15g}"             # a length may be a number or a law
-        if not isinstance(value, str) or not 0 < len(value) <= field.longest or "\0" in value:
-            raise BadInput(f"{field.name} must be text of 1 to {field.longest:,} characters, "
-                           f"not {_seen(value)}")
-        if field.choices and value not in field.choices:
-            raise UnknownName.among(field.name, value[:80], field.choices,
-                                    "Accepted: " + ", ".join(field.choices))
-        return value
-    return _numeral(field.name, kind, value)
-
-
-def _numeral(name: str, kind: str, value: Any) -> int | float:
-    try:
-        if isinstance(value, bool) or (isinstance(value, str) and len(value) > _LONGEST_NUMERAL):
-            raise TypeError
-        number = parse_number(value)
-    except (TypeError, OverflowError, BadInput) as error:
-        raise BadInput(f"{name} must be a number, not {_seen(value)}") from error
-    if not math.isfinite(number):
-        raise BadInput(f"{name} must be a finite number, not {_seen(value)}")
-    if kind == "number":
-        return number
-    if number != int(number) or abs(number) > 2**53:
-        raise BadInput(f"{name} must be a whole number, not {_seen(value)}")
-    return int(number)
-
-
-def _seen(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-

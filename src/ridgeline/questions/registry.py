@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ridgeline.errors import BadInput, UnknownName
-from ridgeline.questions.fields import SECTIONS, Field, arguments, fields_of, schema_of
+from ridgeline.questions.field_values import arguments
+from ridgeline.questions.fields import SECTIONS, Field, fields_of, schema_of
 
 if TYPE_CHECKING:
     from ridgeline.questions.answer import Answer

@@ -26,7 +26,7 @@ from ridgeline.retrieval.recall import expected_recall
 
 if TYPE_CHECKING:
     from ridgeline.explain.derivation import Derivation
-    from ridgeline.questions.retrieve import RetrieveAsk
+    from ridgeline.questions.retrieve_ask import RetrieveAsk
     from ridgeline.report.figure import Figure
 
 __all__ = ["Built", "build_table", "compression_table", "derivations", "index_table",

@@ -156,7 +156,7 @@ def sweep_space(ask: SweepAsk) -> tuple[SweepSpace, dict[str, str]]:
     Raises:
         BadInput: an unknown field, a wrong value, an empty list, or more than the limit.
     """
-    from ridgeline.questions.fields import read_value
+    from ridgeline.questions.field_values import read_value
     from ridgeline.questions.registry import get_question
 
     known = {f.name: f for f in get_question(ask.question).fields}
@@ -181,7 +181,7 @@ def sweep_space(ask: SweepAsk) -> tuple[SweepSpace, dict[str, str]]:
 
 def _axis(field: Field, written: Any) -> Axis | None:
     """The values of a field that has several."""
-    from ridgeline.questions.fields import read_value
+    from ridgeline.questions.field_values import read_value
 
     if isinstance(written, Mapping) and field.kind not in ("whole", "number"):
         raise BadInput(f"{field.name} takes no range; give a list of values")

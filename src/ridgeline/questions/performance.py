@@ -155,7 +155,7 @@ def _encoded(resolved: Resolved) -> Performance:
     step = prefill_step(tokens=float(work.prompt), sequences=float(per_replica(resolved)))
     bounds = _bounds(replica, step)
     seconds = max(float(replica.timer(replica.ops(step))) + replica.costs.fixed(
-        replica.architecture.n_layers), float(bounds.lower))
+        replica.architecture), float(bounds.lower))
     content = engine_content()["spreads"]["tpot"]["new_model"]
     low, lower, upper, high = content
     return Performance(
@@ -223,9 +223,10 @@ def replayed_performance(resolved: Resolved, protocol: Protocol = STEADY,
                     output=max(1, round(work.output * long_out)))
     batch = min(float(concurrency), float(replica.policy.max_num_seqs),
                 max(1.0, replica.footprint.max_concurrency(context)))
-    fixed, costs = replica.costs.fixed(replica.architecture.n_layers), replica.costs
+    fixed, costs = replica.costs.fixed(replica.architecture), replica.costs
     # Besides its kernels a step pays for each prompt token and each running sequence.
-    extra = costs.token * new + costs.sequence, costs.sequence * batch
+    share = batch / replica.deployment.attention_dp
+    extra = costs.token * new + costs.sequence, costs.sequence * share
     alone = tuple(float(replica.timer(replica.ops(step))) + fixed + more
                   for step, more in zip(_steps(resolved, float(new), batch), extra, strict=True))
     return dataclasses.replace(

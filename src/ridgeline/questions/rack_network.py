@@ -57,7 +57,7 @@ class _Run:
             return float(max(bounds.compute, bounds.memory) + bounds.network)
         other = dataclasses.replace(self.replica, cluster=cluster)
         return float(other.timer(self.ops)) + self.replica.costs.fixed(
-            self.resolved.architecture.n_layers)
+            self.resolved.architecture)
 
     @property
     def messages(self) -> float:

@@ -117,7 +117,7 @@ def _prefill_rate(replica: Deployed, contexts: Array) -> Array:
                         past=contexts * (chunks - 1) / (2 * chunks))
     costs = replica.costs
     spent = (np.asarray(replica.timer(replica.ops(step)), float)
-             + costs.fixed(replica.architecture.n_layers) + costs.token * contexts / chunks
+             + costs.fixed(replica.architecture) + costs.token * contexts / chunks
              * together)
     floor = np.asarray(_lower(replica, step).lower, float)
     rate: Array = contexts / chunks * together / np.maximum(spent, floor)

@@ -107,16 +107,18 @@ def tables_together(replicas: Sequence[Deployed]) -> list[StepTable]:
     Args:
         replicas: plain ones (drafts go on top of their tables); each keeps its table.
     """
-    works = [one.table_work(one.costs.fixed(one.architecture.n_layers)) for one in replicas]
+    works = [one.table_work(one.costs.fixed(one.architecture)) for one in replicas]
     seconds = seconds_together([(one.timer, part.ops)
                                 for one, work in zip(replicas, works, strict=True)
                                 for part in work.parts])
     for at, (one, work) in enumerate(zip(replicas, works, strict=True)):
         count = len(work.parts)
         plain = work.table(seconds[at * count:(at + 1) * count])
+        # Attention copies schedule their own sequences, side by side.
+        copies = one.deployment.attention_dp
         # Where functools.cached_property looks first.
-        vars(one)["table"] = with_unit_costs(plain, sequence=one.costs.sequence,
-                                             token=one.costs.token)
+        vars(one)["table"] = with_unit_costs(plain, sequence=one.costs.sequence / copies,
+                                             token=one.costs.token / copies)
     return [one.table for one in replicas]
 
 

@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ridgeline.model.architecture import Architecture
 from ridgeline.serving.closed_loop import Policy
 from ridgeline.serving.deployed import Deployed
 from ridgeline.serving.disaggregated import closed_pools
 from ridgeline.serving.measured_run import Protocol, replay_protocol
 from ridgeline.timing.adjust import ServingCase, architecture_class, correction
-from ridgeline.timing.engine import FIXED, EngineCosts, engine_content
+from ridgeline.timing.engine import FIXED, EngineCosts, engine_content, n_mixtures
 from ridgeline.timing.step_table import ComponentTable, Grid, StepTable
 from ridgeline.timing.step_time import StepTimer
 from ridgeline.work.op import Op
@@ -92,21 +91,23 @@ def component_table(replica: Deployed) -> ComponentTable:
     """Step times split into kernels by kind and unit costs of the engine."""
     bare = StepTimer(replica.cluster, replica.deployment, EngineCosts())
     parts = [replica.tabulated(_only(kind, bare)) for kind in KINDS]
-    return ComponentTable((*parts, *_unit_costs(replica.architecture)))
+    return ComponentTable((*parts, *_unit_costs(replica)))
 
 
 def _only(kind: str, timer: StepTimer) -> Callable[[Sequence[Op]], Any]:
     return lambda ops: timer([op for op in ops if op.kind == kind])
 
 
-def _unit_costs(architecture: Architecture) -> tuple[StepTable, ...]:
-    """Tables of one second a step, a layer, a sequence and a prompt token, as in FIXED."""
+def _unit_costs(replica: Deployed) -> tuple[StepTable, ...]:
+    """Tables of one second a step, layer, mixture, sequence and prompt token, as in FIXED."""
+    architecture, copies = replica.architecture, replica.deployment.attention_dp
     ends, flat = np.array([1.0, 2.0]), np.zeros(1)
     none = Grid(ends, flat, np.zeros((2, 1)))
     nothing = Grid(ends, ends - 1, np.zeros((2, 2)))
-    count = Grid(ends, ends - 1, np.array([[1.0, 1.0], [2.0, 2.0]]))
+    count = Grid(ends, ends - 1, np.array([[1.0, 1.0], [2.0, 2.0]]) / copies)
     return (StepTable(none, nothing, nothing, none, 1.0),
             StepTable(none, nothing, nothing, none, float(architecture.n_layers)),
+            StepTable(none, nothing, nothing, none, float(n_mixtures(architecture))),
             StepTable(none, nothing, count, none), StepTable(none, count, nothing, none))
 
 

@@ -52,7 +52,7 @@ class Protocol:
         return 1.0 if law else 2 / (1 + self.shortest)
 
 
-_PROTOCOLS = {"inferencex": Protocol(), "dynamo": Protocol(shortest=0.95)}
+_PROTOCOLS = {"inferencex": Protocol(), "dynamo": Protocol(shortest=1.0)}
 # A plain question: lengths within 10 % of the mean, so that requests do not run in lockstep.
 STEADY = Protocol(waves=4, shortest=0.82, stream=0)
 

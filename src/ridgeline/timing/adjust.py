@@ -52,7 +52,7 @@ LEVELS: dict[str, tuple[tuple[str, ...], float]] = {
 }
 # What carries over to a model on a chip that were never measured together: wide kinds only, whose
 # narrower offsets would be of the models that happened to be measured. Level -> penalty.
-COARSE = {"all": 0.5, "engine": 1.0, "engine_generation": 1.0, "speculation": 0.3, "mode": 1.0}
+COARSE = {"all": 0.5, "speculation": 0.3, "mode": 1.0, "protocol": 2.0}
 
 # Sizes that measured deployments had; beyond, the correction stays at its value on the edge.
 MEASURED = {"concurrency": (1.0, 8192.0), "prompt": (512.0, 16384.0), "output": (128.0, 8192.0),

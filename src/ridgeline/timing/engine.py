@@ -13,14 +13,17 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from ridgeline.errors import BadInput
+from ridgeline.model.architecture import Architecture
+from ridgeline.model.parts import ExpertFfn
 
 if TYPE_CHECKING:
     from ridgeline.machine import Chip
 
-__all__ = ["FIXED", "PROMPTS_FIRST", "RESERVED", "EngineCosts", "engine_content", "engine_costs"]
+__all__ = ["FIXED", "PROMPTS_FIRST", "RESERVED", "EngineCosts", "engine_content", "engine_costs",
+           "n_mixtures"]
 
 # Costs beside the kernels, in the order of the columns that the fit works on.
-FIXED = ("step", "layer", "sequence", "token")
+FIXED = ("step", "layer", "mixture", "sequence", "token")
 
 
 # Engines whose scheduler runs prompts in steps of their own while decoding waits; the others mix
@@ -38,6 +41,7 @@ class EngineCosts:
     Attributes:
         step: once a step: scheduler, sampling, launch of the graph [s].
         layer: once a layer and step: gaps between kernels [s].
+        mixture: the same once a layer of routed experts: choosing them, sorting tokens [s].
         sequence: once a running sequence and step [s].
         token: once a prompt token [s].
         request: once a request before its first token: tokenisation, the way to the client [s].
@@ -52,6 +56,7 @@ class EngineCosts:
 
     step: float = 0.0
     layer: float = 0.0
+    mixture: float = 0.0
     sequence: float = 0.0
     token: float = 0.0
     request: float = 0.0
@@ -65,9 +70,15 @@ class EngineCosts:
         """Factor on the kernels of a kind; the roofline stays the floor whatever it is."""
         return dict(self.kernels).get(kind, 1.0)
 
-    def fixed(self, n_layers: int) -> float:
+    def fixed(self, architecture: Architecture) -> float:
         """What every step pays [s]."""
-        return self.step + self.layer * n_layers
+        return (self.step + self.layer * architecture.n_layers
+                + self.mixture * n_mixtures(architecture))
+
+
+def n_mixtures(architecture: Architecture) -> int:
+    """Layers with routed experts."""
+    return sum(count for block, count in architecture.blocks if isinstance(block.ffn, ExpertFfn))
 
 
 @functools.cache

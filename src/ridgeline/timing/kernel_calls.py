@@ -18,7 +18,7 @@ from ridgeline.timing.kernels.residual import asked_apart
 from ridgeline.timing.roofline import op_bounds
 from ridgeline.work.op import Op
 
-__all__ = ["Call", "call_of", "expert_kernel", "kernel_format", "timed_together"]
+__all__ = ["Call", "call_of", "dense_backend", "expert_kernel", "kernel_format", "timed_together"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 # Cases of one evaluation at most.
@@ -145,8 +145,20 @@ def _matmul(op: Op, cluster: Cluster, engine: str) -> Call:
         return Call(mla_bmm_time, chip,
                     {"tokens": s["m"], "heads": s["heads"], "k": s["k"], "n": s["n"]},
                     {"backend": engine}, ("k", "n"))
+    stored = kernel_format(op.labels["format"], chip)
     return Call(gemm_time, chip, {"m": s["m"], "n": s["n"], "k": s["k"]},
-                {"backend": engine, "format": kernel_format(op.labels["format"], chip)})
+                {"backend": dense_backend(engine, stored, chip), "format": stored, "fused": True})
+
+
+def dense_backend(backend: str, stored: str, chip: Chip) -> str:
+    """The backend whose measured products stand for an engine's.
+
+    TensorRT-LLM's table of NVFP4 products was taken without its tuner, which chooses among the
+    kernels that vLLM uses.
+    """
+    if backend == "trtllm" and stored == "nvfp4" and chip.architecture.startswith("Blackwell"):
+        return "vllm"
+    return backend
 
 
 def _experts(op: Op, cluster: Cluster, engine: str) -> Call:
@@ -154,25 +166,29 @@ def _experts(op: Op, cluster: Cluster, engine: str) -> Call:
 
     chip, name = cluster.chip, op.labels["format"]
     stored = "mxfp4" if name == "mxfp4" else kernel_format(name, chip)
-    backend, kernel = expert_kernel(engine, stored, chip)
+    backend, kernel, stored = expert_kernel(engine, stored, chip)
     sizes = ("tokens", "hidden", "inter", "top_k", "experts", "tp", "ep")
     return Call(moe_time, chip, {size: op.shape[size] for size in sizes},
                 {"gated": op.labels["gated"] == "1", "backend": backend, "format": stored,
                  "kernel": kernel})
 
 
-def expert_kernel(backend: str, stored: str, chip: Chip) -> tuple[str, str]:
-    """The measured grouped kernel that stands for the one an engine runs.
+def expert_kernel(backend: str, stored: str, chip: Chip) -> tuple[str, str, str]:
+    """The measured grouped kernel that stands for the one an engine runs: backend, kernel, format.
 
-    Servers on Blackwell choose the TensorRT-LLM grouped kernels where they have them. The vLLM
-    table of 4-bit integer experts is twice as slow as the same (Marlin) kernel in SGLang and as
-    whole vLLM servers, so SGLang's stands for it.
+    Servers on Blackwell choose the grouped kernels of TensorRT-LLM's generator where they have
+    them; for TensorRT-LLM itself those were measured inside SGLang. vLLM's 4-bit experts on older
+    chips run in Marlin kernels, whose own table is twice as slow as the same kernel in SGLang and
+    as whole vLLM servers, so SGLang's stands for it.
     """
-    if stored == "int4_wo" and backend == "vllm":
-        return "sglang", "marlin"
-    if chip.architecture.startswith("Blackwell") and backend in ("vllm", "sglang"):
-        return backend, "trtllm"
-    return backend, "marlin" if stored == "mxfp4" and backend == "vllm" else ""
+    blackwell = chip.architecture.startswith("Blackwell")
+    if backend == "vllm" and (stored == "int4_wo" or (stored == "mxfp4" and not blackwell)):
+        return "sglang", "marlin", "int4_wo"
+    if blackwell and backend in ("vllm", "sglang"):
+        return backend, "trtllm", stored
+    if blackwell and backend == "trtllm" and stored in ("nvfp4", "fp8_block"):
+        return "sglang", "trtllm", stored
+    return backend, "", stored
 
 
 def _attention(op: Op, cluster: Cluster, engine: str) -> Call:
@@ -247,6 +263,9 @@ def _collective(op: Op, cluster: Cluster, engine: str) -> Call:
     from ridgeline.timing.kernels.collective import collective_time
 
     spans, group = int(np.max(op.shape["spans"])), int(np.max(op.shape["group"]))
+    if engine == "vllm" and cluster.chip.architecture.startswith("Blackwell"):
+        # There vLLM fuses the all-reduce with the norm after it, in TensorRT-LLM's kernels.
+        engine = "trtllm"
     nodes = max(1, -(-spans // cluster.domain_size)) if group > 1 else 1
     return Call(collective_time, cluster.chip, {"bytes": op.message_bytes, "group": group},
                 {"op": op.labels["collective"], "link": cluster.link(min(spans,

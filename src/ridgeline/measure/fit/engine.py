@@ -30,6 +30,8 @@ __all__ = ["fit_engines"]
 Array = np.ndarray[Any, np.dtype[np.float64]]
 # Engines without rows here take the pooled costs.
 UNMEASURED = ("llamacpp", "transformers")
+# Rows from which an engine's own costs are fitted.
+_ENOUGH = 60
 
 
 @dataclass(frozen=True)
@@ -146,8 +148,8 @@ class _Fitted:
         costs = {}
         for engine in sorted({*engines, *UNMEASURED}):
             own = plain & (engines == engine)
-            costs[engine] = (fit_costs(runs.tpot[own], step[own], weights[own])
-                             if own.sum() >= 60 else pooled)
+            costs[engine] = (fit_costs(runs.tpot[own], step[own], weights[own], pooled)
+                             if own.sum() >= _ENOUGH else pooled)
         base = _base(runs, costs)
         keys, numbers = _keys(runs), _numbers(runs)
         fine = {level: hold for level, (_, hold) in LEVELS.items()}
@@ -155,11 +157,15 @@ class _Fitted:
         coarse = Ridge.fit(keys, numbers, np.log(step / base), weights, use, COARSE, flat=True)
         decode = base * np.exp(_bounded(ridge.predict(keys, numbers)))
         wait, steps = _wait(runs, costs), runs.steps
+        one = use & (runs.keys("mode") == "agg")
+        usual = fit_first_token(pooled, wait[one], decode[one], steps[one], runs.real_ttft[one],
+                                weights[one])
         for engine in sorted(costs):
-            own = use & (engines == engine)
-            own = own if own.sum() >= 60 else use
-            costs[engine] = fit_first_token(costs[engine], wait[own], decode[own], steps[own],
-                                            runs.real_ttft[own], weights[own])
+            own = one & (engines == engine)
+            costs[engine] = (fit_first_token(costs[engine], wait[own], decode[own], steps[own],
+                                             runs.real_ttft[own], weights[own], usual)
+                             if own.sum() >= _ENOUGH
+                             else dataclasses.replace(costs[engine], first=usual.first))
         first = _first(runs, costs, wait, decode)
         ttft = Ridge.fit(keys, numbers, np.log(runs.real_ttft / first), weights, use, fine)
         return cls(costs, ridge, ttft, coarse,

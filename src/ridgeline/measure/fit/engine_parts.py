@@ -20,14 +20,17 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 FIRST = ("request", "queue", "first_token_steps", "stream", "poll")
 # Allowed log factors on kernel times, and how strongly they are held at 1.
 _FACTOR = (-0.8, 1.2)
-_HOLD = 4.0
+_HOLD = 12.0
+# How strongly an engine's costs are held, in log, at those of all engines together: each was
+# measured on a handful of models, which cannot tell a cost a layer from one a step.
+_TOGETHER = 1.0
 # Allowed range of each fixed cost [s], in the order of FIXED.
-_FIXED_LOW = (1e-6, 1e-8, 1e-8, 1e-10)
-_FIXED_HIGH = (1.5e-2, 2e-4, 5e-5, 5e-6)
-_FIXED_START = (5e-4, 1e-5, 3e-6, 1e-7)
+_FIXED_LOW = (1e-6, 1e-8, 1e-8, 1e-8, 1e-10)
+_FIXED_HIGH = (1.5e-2, 2e-4, 2e-4, 5e-5, 5e-6)
+_FIXED_START = (5e-4, 1e-5, 1e-5, 3e-6, 1e-7)
 # request [s], queue, first_token_steps, stream, poll [1]: ranges and starts.
-_FIRST_LOW, _FIRST_HIGH = (1e-3, 0.7, 1e-2, 0.3, 0.1), (0.3, 4.0, 60.0, 1.1, 1.1)
-_FIRST_START = (0.03, 1.2, 3.0, 0.6, 0.5)
+_FIRST_LOW, _FIRST_HIGH = (1e-3, 0.5, 1e-2, 1e-2, 1e-2), (0.3, 4.0, 60.0, 1.2, 1.2)
+_FIRST_START = (0.05, 1.0, 2.0, 0.8, 0.5)
 # Weights of sizes are held at 0 twice as strongly as those of the level itself.
 _SIZES = (1.0, 2.0, 2.0, 2.0, 2.0)
 _ROUNDS, _OUTLIER = 6, 0.08
@@ -39,7 +42,7 @@ class Costs:
 
     Attributes:
         factors: on kernel times, in the order of KINDS.
-        fixed: seconds a step, layer, sequence and prompt token, in the order of FIXED.
+        fixed: seconds a step, layer, mixture, sequence and prompt token, in the order of FIXED.
         first: request [s], queue, first_token_steps, stream, poll [1].
     """
 
@@ -72,44 +75,53 @@ class Costs:
                                                                   strict=True)}}
 
 
-def fit_costs(components: Array, real: Array, weights: Array) -> Costs:
+def fit_costs(components: Array, real: Array, weights: Array, usual: Costs | None = None
+              ) -> Costs:
     """Costs that explain measured times per output token.
 
     Args:
         components: replayed times, shape (n, kinds + fixed).
         real: measured [s].
         weights: of each row.
+        usual: costs of all engines together, near which those of one are looked for.
     """
     from scipy.optimize import least_squares
 
     kinds, root = len(KINDS), np.sqrt(weights)
+    known = None if usual is None else np.log(usual.fixed)
 
     def residuals(theta: Array) -> Array:
         predicted = components @ np.exp(theta)
-        return np.concatenate([root * np.log(predicted / real), _HOLD * theta[:kinds]])
+        apart = theta[kinds:] - known if known is not None else np.zeros(0)
+        return np.concatenate([root * np.log(predicted / real), _HOLD * theta[:kinds],
+                               _TOGETHER * apart])
 
     low = np.concatenate([np.full(kinds, _FACTOR[0]), np.log(_FIXED_LOW)])
     high = np.concatenate([np.full(kinds, _FACTOR[1]), np.log(_FIXED_HIGH)])
-    start = np.concatenate([np.zeros(kinds), np.log(_FIXED_START)])
+    start = np.concatenate([np.zeros(kinds), np.log(_FIXED_START) if known is None else known])
+    start = np.clip(start, low + 1e-6, high - 1e-6)
     found = least_squares(residuals, start, loss="soft_l1", f_scale=0.1, bounds=(low, high))
     values = np.exp(found.x)
     return Costs(values[:kinds], values[kinds:])
 
 
 def fit_first_token(costs: Costs, wait: Array, decode: Array, steps: Array, real: Array,
-                    weights: Array) -> Costs:
+                    weights: Array, usual: Costs | None = None) -> Costs:
     """The costs with request, queue and first-token steps that explain measured first tokens."""
     from scipy.optimize import least_squares
 
     root = np.sqrt(weights)
+    centre = np.log(_FIRST_START if usual is None else usual.first)
 
     def residuals(theta: Array) -> Array:
         trial = dataclasses.replace(costs, first=tuple(np.exp(theta)))
-        result: Array = root * np.log(trial.first_token(wait, decode, steps) / real)
-        return result
+        apart = theta - centre if usual is not None else np.zeros(0)
+        return np.concatenate([root * np.log(trial.first_token(wait, decode, steps) / real),
+                               _TOGETHER * apart])
 
-    found = least_squares(residuals, np.log(_FIRST_START), loss="soft_l1", f_scale=0.2,
-                          bounds=(np.log(_FIRST_LOW), np.log(_FIRST_HIGH)))
+    low, high = np.log(_FIRST_LOW), np.log(_FIRST_HIGH)
+    found = least_squares(residuals, np.clip(centre, low + 1e-6, high - 1e-6), loss="soft_l1",
+                          f_scale=0.2, bounds=(low, high))
     return dataclasses.replace(costs, first=tuple(float(v) for v in np.exp(found.x)))
 
 

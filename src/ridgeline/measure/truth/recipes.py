@@ -33,7 +33,7 @@ class Recipe:
         budget_prompts: tokens of a step as a multiple of the prompt; 0: not used.
         budget_load: whether the budget grows to prompt + requests + 64.
         sequences: sequences in a step at most; None: no limit that binds.
-        stream: tokens between messages to the client.
+        stream: steps between messages to the client; None where the script does not tell.
         poll: decode steps between looks at new requests, for fewer than 16 requests and for more.
         speculation: "mtp" where several tokens are drafted a step, else "".
     """
@@ -45,7 +45,7 @@ class Recipe:
     budget_prompts: float = 0.0
     budget_load: bool = False
     sequences: int | None = None
-    stream: int = 0
+    stream: int | None = None
     poll: tuple[int, int] = (0, 0)
     speculation: str = ""
 

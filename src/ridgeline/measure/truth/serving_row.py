@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ridgeline.deployment import Deployment
-from ridgeline.errors import BadInput
-from ridgeline.measure.truth.names import look_up
+from ridgeline.errors import BadInput, RidgelineError
+from ridgeline.measure.truth.names import architecture_named, look_up
 from ridgeline.measure.truth.recipes import UNPUBLISHED, Recipe, recipe_of
+from ridgeline.model.parts import ExpertFfn
 
 __all__ = ["Pool", "ServingRow", "read_serving_row"]
 
@@ -22,6 +23,11 @@ _FORMATS = {"fp8": "fp8", "fp8_block": "fp8_block", "nvfp4": "nvfp4", "int4_wo":
             "int8_wo": "int8", "bfloat16": "bf16", "bf16": "bf16", "w4a16_mxfp4": "mxfp4",
             "w4afp8": "int4_g128", "fp4": "nvfp4", "int4": "int4_g128", "mxfp4": "mxfp4"}
 # Checkpoints whose 4-bit or 8-bit release is of another format than the table's general word.
+_FOUR_BITS = ("nvfp4", "int4_g128", "mxfp4")
+_BLOCKS = {"fp8": "fp8_block"}
+# Families whose 16-bit configs say nothing of it but whose FP8 releases scale blocks of 128 x 128
+# (weight_block_size in the configs of Qwen3's FP8 repositories).
+_BLOCK_RELEASES = ("Qwen/Qwen3",)
 _OWN_FP4 = {"openai/gpt-oss-120b": "mxfp4", "openai/gpt-oss-20b": "mxfp4"}
 
 
@@ -148,7 +154,10 @@ def _degrees(tp: int, attention_dp: int, expert_tp: int, ep: int) -> tuple[int, 
 def _formats(row: Row) -> tuple[str | None, str | None]:
     """Formats of dense and expert matrices.
 
-    Public 4-bit checkpoints of mixtures quantise the experts and leave attention in 8 or 16 bit.
+    Tables name one format for the whole model. Public 4-bit releases of mixtures quantise the
+    experts alone and leave the rest in 16 bit (the lists of excluded modules of NVIDIA's NVFP4
+    releases; Moonshot's 4-bit integers; gpt-oss), and "fp8" of a checkpoint that scales blocks of
+    weights is that format.
     """
     model, precision = str(row["model_path"]), str(row.get("precision") or "")
     stated = look_up(model).weights
@@ -156,7 +165,22 @@ def _formats(row: Row) -> tuple[str | None, str | None]:
     experts = str(row.get("moe_quant_mode") or "") or dense
     if model in _OWN_FP4:
         return "bf16", _OWN_FP4[model]
-    return _FORMATS.get(dense, dense), _FORMATS.get(experts, experts)
+    dense, experts = _FORMATS.get(dense, dense), _FORMATS.get(experts, experts)
+    mixture, blocks = _release(model)
+    if "fp8_block" in (experts, dense) or blocks:
+        dense, experts = (_BLOCKS.get(name, name) for name in (dense, experts))
+    return "bf16" if mixture and experts in _FOUR_BITS else dense, experts
+
+
+def _release(model: str) -> tuple[bool, bool]:
+    """Whether a model has routed experts, and whether its checkpoint scales blocks of weights."""
+    try:
+        architecture = architecture_named(model)
+    except RidgelineError:
+        return False, False
+    routed = any(isinstance(block.ffn, ExpertFfn) for block, _ in architecture.blocks)
+    return routed, (architecture.weight_format == "fp8_block"
+                    or model.startswith(_BLOCK_RELEASES))
 
 
 def _engine(row: Row) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,6 +43,9 @@ _CONSTANTS = {
     "warm": Constant(1.0, 0.01, 10.0), "quant_launch": Constant(1e-6, 1e-9, 3e-5),
     "quant": Constant(2.0, 0.5, 50.0),
 }
+
+# Widths (and 128 times the rows) of products that only take their start.
+_SMALL = np.array([128.0, 256.0, 512.0, 1024.0])
 
 
 def peak_of(chip: Chip, compute: tuple[str, ...]) -> float:
@@ -121,7 +126,7 @@ FAMILY = Family("gemm", _CONSTANTS, _physical, _features, _floor, ("n", "k"))
 
 
 def gemm_time(chip: Chip, *, m: Any, n: Any, k: Any, format: str = "bfloat16",
-              backend: str = "vllm", warm: bool = False) -> KernelTime:
+              backend: str = "vllm", warm: bool = False, fused: bool = False) -> KernelTime:
     """Time of C[m,n] = A[m,k] W[k,n] on one chip.
 
         t = max(form(m, n, k; constants) * exp(correction), FLOP / peak, bytes / bandwidth)
@@ -135,6 +140,8 @@ def gemm_time(chip: Chip, *, m: Any, n: Any, k: Any, format: str = "bfloat16",
         backend: whose kernels: "vllm", "sglang", "trtllm", "torch".
         warm: predict what kernel benchmarks measure: weights that fit stay in the L2 cache, and
             tables taken without CUDA graphs keep their host launch. Engines run cold.
+        fused: A arrives quantised, by the norm or activation before: what the kernels of the
+            measured product took to start beyond a 16-bit product and one small kernel is off.
     Returns:
         KernelTime [s], broadcast shape of m, n, k.
     Raises:
@@ -152,5 +159,25 @@ def gemm_time(chip: Chip, *, m: Any, n: Any, k: Any, format: str = "bfloat16",
     formats = STAND_INS[name]
     if name == "float16" and backend != "torch":
         formats = ("bfloat16", "float16")
-    return kernel_time(FAMILY, load("gemm"), chip, formats=formats, backend=backend,
-                       cases={"m": m, "n": n, "k": k}, warm=warm)
+    cases = {"m": m, "n": n, "k": k}
+    found = kernel_time(FAMILY, load("gemm"), chip, formats=formats, backend=backend, cases=cases,
+                        warm=warm)
+    apart = _quantising_start(chip, name, backend) if fused and not warm else 0.0
+    if not apart:
+        return found
+    least = _floor(chip, formats[0], {c: np.asarray(v, float) for c, v in cases.items()}, False)
+    return dataclasses.replace(found, seconds=np.maximum(found.seconds - apart, least))
+
+
+@functools.lru_cache(maxsize=1024)
+def _quantising_start(chip: Chip, name: str, backend: str) -> float:
+    """Seconds that the smallest product of a format starts later than a 16-bit one, less the
+    launch of one small kernel, which quantises for products whose input comes from attention."""
+    from ridgeline.timing.kernels.elementwise import elementwise_time
+
+    if not FORMATS[name].quantises:
+        return 0.0
+    small = {"m": _SMALL[:, None] / 128.0, "n": _SMALL, "k": _SMALL, "backend": backend}
+    later = float(gemm_time(chip, format=name, **small).seconds.min()
+                  - gemm_time(chip, format="bfloat16", **small).seconds.min())
+    return max(0.0, later - float(elementwise_time(chip, bytes=0.0, backend=backend).seconds))

@@ -41,12 +41,21 @@ def _attention(mixer: Attention, d_model: int, repeats: float, rank: Rank) -> li
            flop=3 * rank.tokens * (q_width + kv_width),
            activation_bytes=2 * rank.tokens * (q_width + kv_width) * rank.activation,
            shape={"rows": rank.tokens, "width": q_width + kv_width}),
+        *_shared_norm(mixer, repeats, rank),
         *softmax_ops(rank, repeats, heads=heads, kv_heads=kv_heads, qk_dim=qk_dim, v_dim=v_dim,
                      kv_bytes=kv_bytes, window=window, causal=mixer.causal),
         rank.matmul("o_proj", "attention", rank.tokens, heads * v_dim,
                     float(mixer.d_out or d_model), repeats, dense),
         *reduce_over_tp(d_model, repeats, rank),
     ]
+
+
+def _shared_norm(mixer: Attention, repeats: float, rank: Rank) -> list[Op]:
+    """A norm over all heads together: devices that share them add up two squares a token."""
+    tp = rank.deployment.tp
+    if mixer.qk_norm != "full" or tp == 1:
+        return []
+    return [rank.collective("qk_norm_all_reduce", "all_reduce", tp, rank.tokens * 2 * 4.0, repeats)]
 
 
 @mixer_ops.register
@@ -65,12 +74,11 @@ def _latent(mixer: LatentAttention, d_model: int, repeats: float, rank: Rank) ->
     kv_bytes = entry * rank.formats.kv.bytes
     prompt_rows = rank.prompts * (rank.prompt_tokens + rank.prompt_past)
     up = (float(mixer.qk_nope_head_dim), latent)
-    ops = query_projection(mixer.q_lora_rank, heads * qk, d_model, repeats, rank)
+    ops = query_projection(mixer.q_lora_rank, heads * qk, d_model, repeats, rank, beside=entry)
     if mixer.output_gate:
         ops.append(rank.matmul("gate_proj", "attention", rank.tokens, d_model, heads * v, repeats,
                                dense))
     ops += [
-        rank.matmul("kv_a_proj", "attention", rank.tokens, d_model, entry, repeats, dense),
         rank.matmul("kv_b_proj", "attention", prompt_rows, latent,
                     heads * (mixer.qk_nope_head_dim + v), repeats, wide, "prefill"),
         rank.batched_matmul("absorb_k", "attention", heads, rank.decoding, *up, repeats, wide,

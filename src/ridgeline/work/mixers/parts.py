@@ -77,13 +77,22 @@ def softmax_ops(rank: Rank, repeats: float, *, heads: Numeric, kv_heads: Numeric
 
 
 def query_projection(q_lora_rank: int | None, width: Numeric, d_model: int, repeats: float,
-                     rank: Rank) -> list[Op]:
-    """Queries through a low-rank pair (the first half is not split by tp) or directly."""
+                     rank: Rank, beside: Numeric = 0.0) -> list[Op]:
+    """Queries through a low-rank pair (the first half is not split by tp) or directly.
+
+    `beside` columns of another projection from d_model that is not split either: engines take it
+    in one product with the low-rank half.
+    """
     dense = rank.formats.dense
     if q_lora_rank is None:
-        return [rank.matmul("q_proj", "attention", rank.tokens, d_model, width, repeats, dense)]
+        ops = [rank.matmul("q_proj", "attention", rank.tokens, d_model, width, repeats, dense)]
+        if beside:
+            ops.append(rank.matmul("kv_a_proj", "attention", rank.tokens, d_model, beside, repeats,
+                                   dense))
+        return ops
+    first = "qkv_a_proj" if beside else "q_a_proj"
     return [
-        rank.matmul("q_a_proj", "attention", rank.tokens, d_model, q_lora_rank, repeats, dense),
+        rank.matmul(first, "attention", rank.tokens, d_model, q_lora_rank + beside, repeats, dense),
         rank.matmul("q_b_proj", "attention", rank.tokens, q_lora_rank, width, repeats, dense),
     ]
 

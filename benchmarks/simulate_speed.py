@@ -17,7 +17,7 @@ import numpy as np
 from ridgeline.serving.load import Load, generate_requests
 from ridgeline.serving.replicas import Fleet, simulate_replicas
 from ridgeline.serving.requests import Requests
-from ridgeline.serving.rules import Speculation
+from ridgeline.serving.rules import Ranks, Speculation
 from ridgeline.serving.scheduler import Scheduler
 from ridgeline.serving.simulator import simulate_replica
 from ridgeline.serving.traces import read_trace
@@ -134,6 +134,14 @@ def main() -> None:
               f"{grown * 1024 / size:.0f} B a request (trace and its making included)")
     seconds, _ = timed(count // 10, speculation=Speculation((0.8,) * 4))
     print(f"with drafts, each step taken alone: {count / 10 / seconds:,.0f} requests/s")
+    seconds, _ = timed(count, overlap=True)
+    print(f"with steps decided ahead: {count / seconds:,.0f} requests/s")
+    for copies in (2, 8):
+        ranks = Ranks(copies, shared=((1.0, 0.5),), pad_to=512)
+        timed(10, ranks=ranks)
+        seconds, _ = timed(count // 10, ranks=ranks)
+        print(f"with {copies} attention copies that step together: "
+              f"{count / 10 / seconds:,.0f} requests/s")
     against_event_loop(rate)
     day()
 

@@ -230,9 +230,7 @@ def best_pairs(architecture: Architecture, rated: Sequence[Rated], goal: Goal
     for group, kv in _groups(architecture, rated):
         for one, many in itertools.product(_best_prefill(group), _best_decode(group, goal)):
             pair = TwoPools(one, many, kv)
-            both = one.shape.chips + many.shape.chips
-            room = one.shape.offer is not many.shape.offer or both <= one.shape.offer.limit
-            if room and math.isfinite(pair.transfer_s):
+            if math.isfinite(_transfer(pair)):
                 yield pair
 
 
@@ -251,18 +249,21 @@ def promising_pairs(architecture: Architecture, rated: Sequence[Rated], goal: Go
         alone = [TwoPools(one, one, kv).prompt_s for one in group]
         first = PrefillSide.of(group, alone, MATCHED)
         floor = np.array([one.ttft_floor for one in group])[:, None]
+        ends = [(id(one.shape.offer), one.shape.chips) for one in group]
+        firsts = dict(zip(reversed(ends), reversed(group), strict=True))
         for many in group:
-            pairs = [TwoPools(one, many, kv) for one in group]
+            ways = {end: _transfer(TwoPools(one, many, kv)) for end, one in firsts.items()}
             lines = TwoPools(group[0], many, kv)._lines
             side = DecodeSide.of(many, lines, batches, slowest=max(alone), matched=MATCHED,
                                  ttft=goal.ttft)
             least = least_objective(
-                goal, first, side, transfer=np.array([[t] for t in _transfers(pairs)]),
+                goal, first, side, transfer=np.array([[ways[end]] for end in ends]),
                 floor=floor, most_workers=DECODE_WORKERS[-1],
                 prompt=many.requests.prompt.mean, output=float(many.requests.mean_output))
             for i in np.flatnonzero(np.isfinite(least)):
-                vars(pairs[i])["_lines"] = lines        # they follow the decode replica alone
-                made.append((float(least[i]), len(made), pairs[i]))
+                pair = TwoPools(group[i], many, kv)
+                vars(pair)["_lines"] = lines        # they follow the decode replica alone
+                made.append((float(least[i]), len(made), pair))
     return [(least, pair) for least, _, pair in sorted(made, key=lambda entry: entry[:2])]
 
 
@@ -286,23 +287,12 @@ def _groups(architecture: Architecture, rated: Sequence[Rated]
         yield group, float(architecture.cache_bytes(prompt, kv_bits=kv_bits))
 
 
-def _transfers(pairs: Sequence[TwoPools]) -> list[float]:
-    """Transfer times; infinite where two replicas do not fit on the offer they share."""
-    known: dict[Any, float] = {}
-    for pair in pairs:
-        key = _ends(pair)
-        if key not in known:
-            one, many = pair.prefill.shape, pair.decode.shape
-            apart = one.offer is not many.offer
-            known[key] = (pair.transfer_s if apart or one.chips + many.chips <= one.offer.limit
-                          else math.inf)
-    return [known[_ends(pair)] for pair in pairs]
-
-
-def _ends(pair: TwoPools) -> tuple[int, int, int, int]:
-    """What the way of a cache follows."""
+def _transfer(pair: TwoPools) -> float:
+    """Transfer time; infinite where the two replicas do not fit on an offer they share."""
     one, many = pair.prefill.shape, pair.decode.shape
-    return id(one.offer), one.chips, id(many.offer), many.chips
+    apart = one.offer is not many.offer
+    room = apart or one.chips + many.chips <= one.offer.limit
+    return pair.transfer_s if room else math.inf
 
 
 def _kind(one: Rated) -> tuple[str | None, ...]:

@@ -214,7 +214,9 @@ def bent(family: Family, values: Array, residual: Residual | None, cases: Cases,
         which: row of `values` of each case, shape (N,).
         warm: let what fits in L2 come from there, as in the measurements.
     """
-    constants = {c.name: values[which, i] for i, c in enumerate(family.constants)}
+    # Cases of one table share its constants as numbers.
+    row = int(which[0]) if len(which) and (which == which[0]).all() else which
+    constants = {c.name: values[row, i] for i, c in enumerate(family.constants)}
     hot = family.form(**cases, warm=1.0, **constants)
     cold = hot if warm else family.form(**cases, warm=0.0, **constants)
     seconds: Array = np.asarray(cold["seconds"], dtype=float)

@@ -13,6 +13,7 @@ from ridgeline.timing.throughput import (
     LOADED,
     LoadCase,
     load_columns,
+    load_keys,
     loaded_throughput,
     wave_floor,
     wave_seconds,
@@ -40,6 +41,52 @@ def test_without_losses_a_wave_is_its_bytes_and_flop():
     assert wave_seconds(columns, NO_LOSS) > decode + prefill
     assert wave_seconds(columns, NO_LOSS) == pytest.approx(decode + prefill, rel=0.15)
     assert wave_floor(columns) <= wave_seconds(columns, NO_LOSS)
+
+
+def test_prompts_longer_than_a_pass_are_counted_once():
+    long = load_columns(case(prompt=20000.0, output=1.0, batch=21.0))
+    matmuls = 2 * (LLAMA.total_params - 2 * LLAMA.vocab_size * LLAMA.d_model) * 20000
+    attention = 32 * 2 * 20000**2 / 2 * 32 * 2 * 128
+    whole = 21 * (matmuls + attention) / 989.4e12
+    assert long["passes"] * long["p_compute"] == pytest.approx(whole, rel=0.02)
+
+
+def test_stages_of_a_pipeline_work_on_parts_of_the_batch():
+    whole = Deployment(weights="bf16")
+    stages = Deployment(weights="bf16", pp=4)
+    part, lone = (load_columns(case(deployment=stages, batch=b)) for b in (64.0, 1.0))
+    quarter = load_columns(case(deployment=whole, batch=16.0))
+    assert part["d_compute"] == pytest.approx(quarter["d_compute"])
+    assert part["d_read"] == pytest.approx(quarter["d_read"])
+    # One request walks through all stages.
+    assert lone["d_read"] == load_columns(case(deployment=whole, batch=1.0))["d_read"]
+
+
+def test_groups_beyond_the_bridges_of_cards_exchange_over_pcie():
+    def wire(chip, tp):
+        return load_columns(case(chip, deployment=Deployment(tp=tp, weights="bf16")))["d_wire"]
+
+    # A ring's traffic is 2 (n - 1) / n messages: 1 of two cards, 1.5 of four.
+    bridge, pcie = load_chip("A100-PCIe-80GB").scale_up, load_chip("A100-PCIe-80GB").host
+    assert wire("A100-PCIe-80GB", 4) / wire("A100-PCIe-80GB", 2) == pytest.approx(
+        1.5 * bridge.bandwidth / pcie.bandwidth)
+    assert wire("A100-SXM-80GB", 4) / wire("A100-SXM-80GB", 2) == pytest.approx(1.5)
+
+
+def test_graphics_chips_share_no_constants_with_datacentre_chips_of_their_architecture():
+    keys = [load_keys(case(chip)) for chip in ("B200", "RTX-PRO-6000", "H100-PCIe", "H100-SXM")]
+    assert [k["arch"] for k in keys] == ["NVIDIA/Blackwell", "NVIDIA/Blackwell/graphics",
+                                         "NVIDIA/Hopper", "NVIDIA/Hopper"]
+    assert keys[0]["maker"] == "vllm-2024/NVIDIA"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3), st.floats(1.0, 8.0))
+def test_reading_and_multiplying_overlap_between_their_maximum_and_sum(read, compute, knee):
+    none = dict.fromkeys(load_columns(case()), 0.0)
+    columns = none | {"d_read": read, "d_compute": compute, "steps": 1.0}
+    seconds = wave_seconds(columns, NO_LOSS | {"knee": knee})
+    assert max(read, compute) * (1 - 1e-9) <= seconds <= (read + compute) * (1 + 1e-9)
 
 
 def test_a_form_of_arrays():

@@ -3,9 +3,11 @@
 A wave of C requests is prefilled and decoded together:
 
     t = load * (passes * step_p + prefill work + output tokens * (step + decode work))
-    work = launches * launch + weight bytes / W * read + cache bytes / W * cache
-           + FLOP / peak * multiply + sequences * sequence + wire bytes / link * wire
+    work = launches * launch + together(weight bytes / W * read, FLOP / peak * multiply)
+           + cache bytes / W * cache + sequences * sequence + wire bytes / link * wire
            + collectives * hop
+
+    together(a, b) = (a^knee + b^knee)^(1/knee)
 
 and makes C * output tokens. C is the batch of a static run, or what the KV cache holds under full
 load; in-flight batching mixes the phases of different requests, but their sum of work is the same.
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +28,7 @@ from ridgeline.deployment.operands import settle_formats
 from ridgeline.errors import BadInput
 from ridgeline.machine import Chip
 from ridgeline.model.architecture import Architecture
+from ridgeline.numeric import maximum, minimum
 from ridgeline.quantity import Quantity
 from ridgeline.timing.constants import constants_text
 from ridgeline.timing.levels import Constant, Levelled, Spreads
@@ -38,16 +42,19 @@ __all__ = ["LOADED", "LoadCase", "WaveTime", "load_columns", "load_keys", "loade
 Columns = Mapping[str, Any]
 
 LOADED = (
-    Constant("step", 1e-3, 1e-5, 0.2, {"engine": 1.0, "device": 0.4}),
+    Constant("step", 1e-3, 1e-5, 0.2, {"engine": 1.0, "maker": 0.4, "device": 0.4}),
     Constant("launch", 4e-6, 2e-7, 5e-4,
-             {"engine": 0.7, "arch": 0.4, "place": 0.3, "device": 0.3}),
+             {"engine": 0.7, "maker": 0.4, "arch": 0.4, "place": 0.3, "device": 0.3}),
     Constant("read", 1.3, 1.0, 30.0,
-             {"engine": 0.3, "arch": 0.2, "place": 0.3, "device": 0.2, "format": 0.2}),
+             {"engine": 0.3, "maker": 0.4, "arch": 0.2, "place": 0.3, "device": 0.2,
+              "format": 0.2}),
     Constant("cache", 1.6, 1.0, 40.0,
-             {"engine": 0.4, "arch": 0.3, "place": 0.3, "device": 0.3, "model": 0.3,
+             {"engine": 0.4, "maker": 0.4, "arch": 0.3, "place": 0.3, "device": 0.3, "model": 0.3,
               "heads": 0.3}),
     Constant("multiply", 1.8, 1.0, 40.0,
-             {"engine": 0.3, "arch": 0.3, "place": 0.3, "device": 0.2, "format": 0.2}),
+             {"engine": 0.3, "maker": 0.4, "arch": 0.3, "place": 0.3, "device": 0.2,
+              "format": 0.2}),
+    Constant("knee", 4.0, 1.0, 8.0, {}),
     Constant("sequence", 1e-5, 1e-8, 5e-3, {"engine": 1.0, "place": 0.3, "device": 0.5}),
     Constant("wire", 1.5, 1.0, 30.0, {"arch": 0.4, "device": 0.3}),
     Constant("hop", 1e-5, 1e-6, 1e-3,
@@ -55,10 +62,14 @@ LOADED = (
     Constant("experts", 1.3, 1.0, 20.0,
              {"engine": 0.4, "arch": 0.3, "device": 0.2, "version": 0.3}),
     Constant("load", 1.15, 1.0, 6.0,
-             {"mode": 0.3, "engine": 0.2, "device": 0.15, "version": 0.15, "model": 0.15}),
+             {"mode": 0.3, "engine": 0.2, "maker": 0.4, "device": 0.15, "version": 0.15,
+              "model": 0.15}),
 )
 _PASS_TOKENS = 8192.0      # prompt tokens of one prefill pass
 _SLOW_LINK = 25e9          # between devices without a link in the catalog: PCIe 4 [bytes/s]
+# Matrix over FP32 peak: 4 and less on chips made for graphics, whose cores differ from those of
+# the datacentre chips that share their architecture's name; 8 and more on these.
+_MATRIX = 6.0
 
 
 @dataclass(frozen=True)
@@ -89,14 +100,21 @@ class LoadCase:
 
 def load_keys(case: LoadCase) -> dict[str, str]:
     """Level -> value of a case, for the fitted constants."""
-    chip, arch = case.chip, case.architecture
-    family = f"{chip.vendor}/{(chip.architecture.split() or [''])[0]}"
+    chip, arch, family = case.chip, case.architecture, _family(case.chip)
     heads = "shared" if _kv_shared(arch) else "full"
-    return {"engine": case.engine, "arch": family, "place": f"{case.engine}/{family}",
-            "device": f"{case.engine}/{chip.name}",
+    return {"engine": case.engine, "maker": f"{case.engine}/{chip.vendor}", "arch": family,
+            "place": f"{case.engine}/{family}", "device": f"{case.engine}/{chip.name}",
             "format": f"{family}/{case.deployment.weights or arch.weight_format}",
             "model": arch.model_type, "heads": f"{case.engine}/{heads}",
             "mode": f"{case.engine}/{case.mode}", "version": f"{case.engine}/{case.version}"}
+
+
+def _family(chip: Chip) -> str:
+    """Maker and architecture, chips for graphics apart."""
+    matrix = max(chip.peaks.get("fp16", 0.0), chip.peaks.get("bf16", 0.0))
+    drawn = chip.kind == "gpu" and 0 < matrix < _MATRIX * chip.peaks.get("fp32", 0.0)
+    name = (chip.architecture.split() or [""])[0]
+    return f"{chip.vendor}/{name}" + ("/graphics" if drawn else "")
 
 
 def _kv_shared(architecture: Architecture) -> bool:
@@ -107,16 +125,22 @@ def _kv_shared(architecture: Architecture) -> bool:
 
 
 def load_columns(case: LoadCase) -> dict[str, float]:
-    """Work of one wave on the busiest device: columns of `wave_seconds`."""
-    passes = max(1.0, case.batch * case.prompt / _PASS_TOKENS)
-    share = case.batch / passes
+    """Work of one wave on the busiest device: columns of `wave_seconds`.
+
+    The stages of a pipeline work on parts of the batch at once, so a step of all requests takes
+    as long as one part needs for all layers.
+    """
+    batch = case.batch / max(1.0, min(float(case.deployment.pp), case.batch))
+    # Whole prompts in a pass, since ops round sequences up.
+    share = max(1.0, min(_PASS_TOKENS // max(case.prompt, 1.0), float(math.ceil(batch))))
+    passes = max(1.0, batch / share)
     args = (case.architecture, case.deployment, case.chip)
     prefill = _work(*args, prefill_step(tokens=case.prompt, sequences=share))
     context = case.prompt + max(case.output, 1.0) / 2
-    decode = _work(*args, decode_step(sequences=case.batch, context=context))
+    decode = _work(*args, decode_step(sequences=batch, context=context))
     return {**{f"p_{k}": v for k, v in prefill.items()},
             **{f"d_{k}": v for k, v in decode.items()},
-            "passes": passes, "steps": max(case.output - 1.0, 0.0), "sequences": case.batch,
+            "passes": passes, "steps": max(case.output - 1.0, 0.0), "sequences": batch,
             "share": share, "bandwidth": case.chip.memory_bandwidth}
 
 
@@ -137,7 +161,7 @@ def _work(architecture: Architecture, deployment: Deployment, chip: Chip, step: 
 def _add(total: dict[str, float], op: Op, chip: Chip) -> None:
     repeats = float(op.repeats)
     if op.kind == "collective":
-        link = chip.scale_up.bandwidth if chip.scale_up else _SLOW_LINK
+        link = _link(chip, op.shape["group"])
         sent = float(wire_bytes(collective=op.labels["collective"], group=op.shape["group"],
                                 message_bytes=op.message_bytes))
         if sent > 0:
@@ -152,6 +176,15 @@ def _add(total: dict[str, float], op: Op, chip: Chip) -> None:
     total["cache"] += repeats * float(op.state_bytes) / chip.memory_bandwidth
     total["move"] += repeats * float(op.activation_bytes) / chip.memory_bandwidth
     total["launches"] += repeats
+
+
+def _link(chip: Chip, group: Any) -> float:
+    """Bandwidth of a group's slowest link: bridges join few cards, the rest goes by PCIe."""
+    if chip.scale_up is None:
+        return _SLOW_LINK
+    if group > chip.domain_size and chip.host is not None:
+        return min(chip.scale_up.bandwidth, chip.host.bandwidth)
+    return chip.scale_up.bandwidth
 
 
 def wave_seconds(columns: Columns, constants: Mapping[str, Any]) -> Any:
@@ -173,10 +206,17 @@ def _phase(c: Columns, k: Mapping[str, Any], phase: str) -> Any:
     def of(name: str) -> Any:
         return c[phase + name]
 
+    read = (of("read") + of("expert_read") * k["experts"]) * k["read"]
+    multiply = (of("compute") + of("expert_compute") * k["experts"]) * k["multiply"]
     return (of("launches") * k["launch"] + of("move") + of("cache") * k["cache"]
-            + (of("read") + of("expert_read") * k["experts"]) * k["read"]
-            + (of("compute") + of("expert_compute") * k["experts"]) * k["multiply"]
+            + _together(read, multiply, k["knee"])
             + of("wire") * k["wire"] + of("hops") * k["hop"])
+
+
+def _together(one: Any, other: Any, knee: Any) -> Any:
+    """Time of two things at once: (a^n + b^n)^(1/n), the longer of them, more where they meet."""
+    longer = maximum(maximum(one, other), 1e-30)
+    return longer * (1.0 + (minimum(one, other) / longer) ** knee) ** (1.0 / knee)
 
 
 @dataclass(frozen=True)

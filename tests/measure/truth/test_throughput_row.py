@@ -33,6 +33,15 @@ def test_static_batches_are_as_stated():
     assert (case.batch, case.mode, case.replicas, case.engine) == (64.0, "static", 1.0, "vllm-2024")
 
 
+@pytest.mark.parametrize(("told", "tp", "pp"), [
+    ("parallelism=PP; ISL=OSL", 1, 4), ("parallelism=TP; ISL=OSL", 4, 1),
+    ("parallelism=Hybrid TP = 2 and PP = 2; ISL=OSL", 2, 2), ("ISL=OSL", 4, 1)])
+def test_notes_tell_the_stages_of_a_pipeline(told, tp, pp):
+    plan = read(concurrency_or_mode="static batch 64", source="argonne LLM-Inference-Bench",
+                engine="TensorRT-LLM", n_gpus=4.0, tp=None, notes=told).deployment
+    assert (plan.tp, plan.pp) == (tp, pp)
+
+
 def test_benchmark_submissions_take_the_smallest_group_that_leaves_room():
     case = read(MLPERF)
     assert case.deployment.tp == 1 and case.replicas == 8.0 and case.prompt == 294.0

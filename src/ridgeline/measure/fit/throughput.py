@@ -20,7 +20,13 @@ from ridgeline.measure.fit.levels import (
     spreads,
 )
 from ridgeline.measure.truth.throughput_row import read_throughput_row
-from ridgeline.timing.throughput import LOADED, load_columns, load_keys, wave_seconds
+from ridgeline.timing.throughput import (
+    LOADED,
+    load_columns,
+    load_keys,
+    wave_floor,
+    wave_seconds,
+)
 
 __all__ = ["LoadRows", "fit_throughput", "load_rows", "measured_wave"]
 
@@ -29,6 +35,9 @@ Array = NDArray[np.floating[Any]]
 _HELD = {"device": ("model", "device"), "architecture": ("device", "engine"),
          "pooled": ("source", "")}
 _SIGMA, _STEPS, _FOLDS = 0.2, 25, 20
+# Runs faster than their roofline by more than this are set aside: they ended early, or the row
+# says another batch or format than the one that ran.
+_TOO_FAST = 1.2
 
 
 @dataclass(frozen=True)
@@ -67,9 +76,11 @@ def load_rows(table: Mapping[str, NDArray[Any]]) -> LoadRows:
         if seconds is not None:
             found.append((load_columns(case), load_keys(case), seconds,
                           (case.architecture.name, case.chip.name, str(row["source"]))))
+    measured = np.array([f[2] for f in found])
+    real = _TOO_FAST * measured > np.array([wave_floor(f[0]) for f in found])
     rows = Rows({c: np.array([f[0][c] for f in found]) for c in found[0][0]},
                 {k: np.array([f[1][k] for f in found], object) for k in found[0][1]},
-                np.array([f[2] for f in found]), np.ones(len(found), bool))
+                measured, real)
     return LoadRows(rows, {g: np.array([f[3][i] for f in found], object)
                            for i, g in enumerate(("model", "device", "source"))})
 
@@ -89,7 +100,7 @@ def fit_throughput(rows: Mapping[str, NDArray[Any]]) -> tuple[dict[str, Any], di
     for distance, (group, level) in _HELD.items():
         guess = held_out(wave_seconds, data.rows, LOADED, data.groups[group], folds=_FOLDS,
                          sigma=_SIGMA, steps=_STEPS)
-        near = elsewhere(data.rows, data.groups[group], level)
+        near = data.rows.keep & elsewhere(data.rows, data.groups[group], level)
         residuals[distance] = np.where(near, np.log(seconds / guess), np.nan)
         report[f"{group} held out"] = held_out_errors(data.rows, guess, engine)
         if level:

@@ -72,11 +72,19 @@ def _devices(row: Row, chip: Chip) -> int:
 
 def _deployment(row: Row, architecture: Architecture, chip: Chip) -> Deployment:
     weights = _weights(row, chip)
-    tp = int(row["tp"] or 0) or _degree(architecture, weights, chip, _devices(row, chip), row)
+    pp = int(row["pp"] or 0) or _stages(row)
+    devices = max(1, _devices(row, chip) // pp)
+    tp = int(row["tp"] or 0) or _degree(architecture, weights, chip, devices, row)
     if "TensorCores" in (row["notes"] or ""):
         tp = max(1, tp // 2)   # counted in cores, two to a chip
     kv = _KV.get((row["kv_dtype"] or "").lower()) or _default_kv(row, weights)
-    return Deployment(tp=tp, pp=int(row["pp"] or 1), weights=weights, kv=kv)
+    return Deployment(tp=tp, pp=pp, weights=weights, kv=kv)
+
+
+def _stages(row: Row) -> int:
+    """Pipeline stages that only the notes tell; the rest of the devices share every matrix."""
+    told = re.search(r"parallelism=(?:PP;|.*PP = (\d+))", row["notes"] or "")
+    return int(told[1] or row["n_gpus"] or 1) if told else 1
 
 
 def _check(row: Row) -> None:

@@ -42,7 +42,7 @@ class LazySubcommands(click.Group):
         """Name the nearest subcommand when there is none of that name."""
         if args and args[0] not in SUBCOMMANDS and not args[0].startswith("-"):
             close = nearest(args[0], SUBCOMMANDS)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = f"; did you mean {close[0]!r}?" if close else "."
             ctx.fail(f"nothing to measure called {args[0]!r}{hint} "
                      f"There are: {', '.join(SUBCOMMANDS)}")
         return super().resolve_command(ctx, args)

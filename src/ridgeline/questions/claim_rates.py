@@ -260,13 +260,15 @@ def get_bits(name: str) -> float:
 
 
 def _memory_notes(subject: Subject, batch: float, context: float) -> tuple[str, ...]:
-    if subject.architecture is None or not context:
+    if subject.architecture is None:
         return ()
-    need = subject.whole().params_bytes + batch * float(subject.architecture.cache_bytes(context))
+    cache = float(subject.architecture.cache_bytes(context)) if context else 0.0
+    need = subject.whole().params_bytes + batch * cache
     have = subject.n_chips * subject.hardware.memory_bytes
     if need <= have:
         return ()
-    return (f"Weights and cache of that batch take {format_si(need, 'B')}; the machine holds "
+    what = "Weights and cache of that batch" if cache else "The weights"
+    return (f"{what} take {format_si(need, 'B')}; the machine holds "
             f"{format_si(have, 'B')}.",)
 
 

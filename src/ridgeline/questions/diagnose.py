@@ -314,8 +314,9 @@ def _verdict(lines: list[_Line], worst: _Line) -> str:
     below = [line for line in lines if line.seconds < line.floor * 0.995]
     if below:
         line = below[0]
-        return (f"impossible: the measured {line.name} is {100 * line.floor / line.seconds:.0f} % "
-                f"of the roofline; less work was done than stated")
+        over = 100 * line.floor / line.seconds
+        return (f"impossible: the measured {line.name} is {over:{'.0f' if over < 1e6 else '.3g'}} "
+                f"% of the roofline; less work was done than stated")
     many = "" if worst.ratio < 2 else f" ({format_si(worst.ratio, 'x', 2)} the expected time)"
     beyond = worst.seconds / worst.floor if worst.floor else math.inf
     return (f"{_word(lines, worst)}: {worst.name} is at percentile {worst.percentile:.0f} of past "

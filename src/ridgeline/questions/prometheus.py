@@ -176,7 +176,7 @@ def _gauges(samples: Rows) -> dict[str, float]:
     found = {}
     for key, names in _GAUGES.items():
         rows = next((samples[n] for n in names if n in samples), None)
-        values = [v for _, v in rows or [] if math.isfinite(v)]
+        values = [v for _, v in rows or [] if math.isfinite(v) and v >= 0]
         if values:
             found[key] = sum(values) / (len(values) if key == "kv_usage" else 1)
     return found
@@ -187,7 +187,7 @@ def _counters(samples: Rows) -> dict[str, float]:
     for key, name in _COUNTERS.items():
         rows = samples.get(name) or samples.get(name.removesuffix("_total"))
         if rows:
-            found[key] = sum(v for _, v in rows if math.isfinite(v))
+            found[key] = sum(v for _, v in rows if math.isfinite(v) and v >= 0)
     return found
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["costs_of", "measured_seconds", "runs_format", "weight_seconds"]
 
+# Blocks of integers with plain scales: their kernels are more alike than those of code books.
+_PLAIN = ("legacy", "k")
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -80,11 +82,18 @@ def _neighbours_of(measured: tuple[str, ...], name: str) -> tuple[str, ...]:
     if name in measured:
         return (name,)
     wanted = get_format(name)
-    alike = sorted((f for f in measured if quant_kind(get_format(f)) == quant_kind(wanted)),
-                   key=lambda f: get_format(f).bits)
+    alike = _alike(measured, (quant_kind(wanted),))
+    if not alike and quant_kind(wanted) in _PLAIN:
+        alike = _alike(measured, _PLAIN)
     below = [f for f in alike if get_format(f).bits <= wanted.bits]
     above = [f for f in alike if get_format(f).bits > wanted.bits]
     return (*below[-1:], *above[:1])
+
+
+def _alike(measured: tuple[str, ...], kinds: tuple[str, ...]) -> list[str]:
+    """Measured formats of some kinds, by bits."""
+    return sorted((f for f in measured if quant_kind(get_format(f)) in kinds),
+                  key=lambda f: get_format(f).bits)
 
 
 def _neighbours(kernels: KernelTimes, name: str) -> tuple[str, ...]:

@@ -80,6 +80,12 @@ def test_graphics_chips_share_no_constants_with_datacentre_chips_of_their_archit
     assert keys[0]["maker"] == "vllm-2024/NVIDIA"
 
 
+def test_kinds_of_run_share_what_their_engine_has_in_common():
+    names = "vllm-2024", "mlperf-trtllm", "trtllm-max", "deepspeed-mii-2024"
+    assert [load_keys(case(engine=n))["software"] for n in names] == [
+        "vllm", "trtllm", "trtllm", "deepspeed"]
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3), st.floats(1.0, 8.0))
 def test_reading_and_multiplying_overlap_between_their_maximum_and_sum(read, compute, knee):

@@ -42,29 +42,33 @@ __all__ = ["LOADED", "LoadCase", "WaveTime", "load_columns", "load_keys", "loade
 Columns = Mapping[str, Any]
 
 LOADED = (
-    Constant("step", 1e-3, 1e-5, 0.2, {"engine": 1.0, "maker": 0.4, "device": 0.4}),
+    Constant("step", 1e-3, 1e-5, 0.2,
+             {"software": 0.4, "engine": 1.0, "maker": 0.4, "device": 0.4}),
     Constant("launch", 4e-6, 2e-7, 5e-4,
-             {"engine": 0.7, "maker": 0.4, "arch": 0.4, "place": 0.3, "device": 0.3}),
+             {"software": 0.4, "engine": 0.7, "maker": 0.4, "arch": 0.4, "place": 0.3,
+              "device": 0.3}),
     Constant("read", 1.3, 1.0, 30.0,
-             {"engine": 0.3, "maker": 0.4, "arch": 0.2, "place": 0.3, "device": 0.2,
-              "format": 0.2}),
+             {"software": 0.4, "engine": 0.3, "maker": 0.4, "arch": 0.2, "place": 0.3,
+              "device": 0.2, "format": 0.2}),
     Constant("cache", 1.6, 1.0, 40.0,
-             {"engine": 0.4, "maker": 0.4, "arch": 0.3, "place": 0.3, "device": 0.3, "model": 0.3,
-              "heads": 0.3}),
+             {"software": 0.4, "engine": 0.4, "maker": 0.4, "arch": 0.3, "place": 0.3,
+              "device": 0.3, "model": 0.3, "heads": 0.3}),
     Constant("multiply", 1.8, 1.0, 40.0,
-             {"engine": 0.3, "maker": 0.4, "arch": 0.3, "place": 0.3, "device": 0.2,
-              "format": 0.2}),
+             {"software": 0.4, "engine": 0.3, "maker": 0.4, "arch": 0.3, "place": 0.3,
+              "device": 0.2, "format": 0.2}),
     Constant("knee", 4.0, 1.0, 8.0, {}),
-    Constant("sequence", 1e-5, 1e-8, 5e-3, {"engine": 1.0, "place": 0.3, "device": 0.5}),
+    Constant("sequence", 1e-5, 1e-8, 5e-3,
+             {"software": 0.4, "engine": 1.0, "place": 0.3, "device": 0.5}),
     Constant("wire", 1.5, 1.0, 30.0, {"arch": 0.4, "device": 0.3}),
     Constant("hop", 1e-5, 1e-6, 1e-3,
-             {"engine": 0.6, "arch": 0.4, "place": 0.3, "device": 0.4}),
+             {"software": 0.4, "engine": 0.6, "arch": 0.4, "place": 0.3, "device": 0.4}),
     Constant("experts", 1.3, 1.0, 20.0,
-             {"engine": 0.4, "arch": 0.3, "device": 0.2, "version": 0.3}),
+             {"software": 0.4, "engine": 0.4, "arch": 0.3, "device": 0.2, "version": 0.3}),
     Constant("load", 1.15, 1.0, 6.0,
              {"mode": 0.3, "engine": 0.2, "maker": 0.4, "device": 0.15, "version": 0.15,
               "model": 0.15}),
 )
+_SOFTWARE = ("trtllm", "vllm")   # engines measured in several kinds of run, each a family
 _PASS_TOKENS = 8192.0      # prompt tokens of one prefill pass
 _SLOW_LINK = 25e9          # between devices without a link in the catalog: PCIe 4 [bytes/s]
 # Matrix over FP32 peak: 4 and less on chips made for graphics, whose cores differ from those of
@@ -102,7 +106,9 @@ def load_keys(case: LoadCase) -> dict[str, str]:
     """Level -> value of a case, for the fitted constants."""
     chip, arch, family = case.chip, case.architecture, _family(case.chip)
     heads = "shared" if _kv_shared(arch) else "full"
-    return {"engine": case.engine, "maker": f"{case.engine}/{chip.vendor}", "arch": family,
+    software = next((name for name in _SOFTWARE if name in case.engine), case.engine.split("-")[0])
+    return {"software": software, "engine": case.engine,
+            "maker": f"{case.engine}/{chip.vendor}", "arch": family,
             "place": f"{case.engine}/{family}", "device": f"{case.engine}/{chip.name}",
             "format": f"{family}/{case.deployment.weights or arch.weight_format}",
             "model": arch.model_type, "heads": f"{case.engine}/{heads}",

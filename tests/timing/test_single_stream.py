@@ -175,6 +175,13 @@ def test_rates_have_intervals_around_them():
     assert 3000 < rates.prompt.value < 12000
 
 
+def test_a_driver_not_named_is_the_usual_one():
+    strix = load_chip("Ryzen-AI-Max-395")
+    plain, named, other = (single_stream_rates(LLAMA, strix, variant=v).prompt.value
+                           for v in ("", "vulkan/radv", "vulkan/amdvlk"))
+    assert plain == named != other
+
+
 def test_more_devices_in_a_row_do_not_speed_up_a_single_token():
     one = single_stream_rates(LLAMA, load_chip("RTX-4090"), quant="f16")
     four = single_stream_rates(LLAMA, load_chip("RTX-4090"), quant="f16", n_devices=4)

@@ -221,6 +221,10 @@ def default_backend(chip: Chip) -> str:
     return {"NVIDIA": "cuda", "Apple": "metal"}.get(chip.vendor, "vulkan")
 
 
+# What ran on a backend whose row or scenario names no driver or kernels.
+_USUAL = {"vulkan": "vulkan/radv", "rocm": "rocm/plain"}
+
+
 def single_stream_rates(architecture: Architecture, chip: Chip, *, quant: str = "q4_k_m",
                         engine: str = "llamacpp", backend: str = "", prompt_tokens: float = 512.0,
                         gen_tokens: float = 128.0, context_depth: float = 0.0, batch: float = 1.0,
@@ -259,8 +263,9 @@ def single_stream_rates(architecture: Architecture, chip: Chip, *, quant: str = 
                                context_depth=context_depth)
         if rates:
             return rates
-    case = StreamCase(architecture, chip, engine, backend or default_backend(chip),
-                      get_format(quant), file_bytes, prompt_tokens, gen_tokens, context_depth,
-                      batch, n_devices, flash_attention, variant=variant)
+    at = backend or default_backend(chip)
+    case = StreamCase(architecture, chip, engine, at, get_format(quant), file_bytes, prompt_tokens,
+                      gen_tokens, context_depth, batch, n_devices, flash_attention,
+                      variant=variant or _USUAL.get(at, ""))
     prompt, token = timed(case, "prompt"), timed(case, "generation")
     return StreamRates(prompt.rate(prompt_tokens * batch), token.rate(batch), token.distance)

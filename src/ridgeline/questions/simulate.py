@@ -131,7 +131,8 @@ def _bound(done: Simulated) -> str:
     last = float(run.arrival.max())
     waits = run.queue_wait
     waited = float(waits[-max(1, len(waits) // 10):].mean())
-    if waited > 0.1 * last:
+    # A request is noticed as a step ends, and served from the next one on: that is no queue.
+    if waited > 0.1 * last and waited > 3 * run.busy / max(run.steps, 1):
         return (f"overloaded: the last tenth of {format_si(last, 's')} of arrivals waited "
                 f"{format_si(waited, 's')} each, and longer as long as load lasts")
     return f"keeps up: replicas are busy {100 * share:.0f} % of the time"

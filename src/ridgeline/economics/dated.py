@@ -106,12 +106,17 @@ def chip_rent(chip: str, usd_per_hour: float | None = None, *, today: date | Non
         BadInput: no rent is known and none was given, or it is not a positive number.
     """
     from ridgeline.catalog import load_chip_file
+    from ridgeline.errors import UnknownName
     from ridgeline.quantity import check_positive
 
     if usd_per_hour is not None:
         check_positive(usd_per_hour=usd_per_hour)
         return ChipRent(usd_per_hour, usd_per_hour, usd_per_hour)
-    file = load_chip_file(chip)
+    try:
+        file = load_chip_file(chip)
+    except UnknownName:      # a chip named by its file, outside the catalog
+        raise BadInput(f"no rent of {chip} is in the catalog; give it with --usd-per-hour "
+                       "(usd_per_hour)") from None
     rent = file.rent
     if rent is None or not rent.usd_per_hour_high > 0:
         raise BadInput(f"no rent of {file.name} is in the catalog; give it with --usd-per-hour "

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from typing import TYPE_CHECKING
 
+from ridgeline.formats import get_format
 from ridgeline.measure.machine.chip_file import bandwidth_of, peaks_of
+from ridgeline.measure.machine.kernel_times import kernels_of
 from ridgeline.measure.machine.points import Machine, Point
 from ridgeline.quantity import Quantity
 from ridgeline.questions.answer import Answer, Table
@@ -45,7 +48,7 @@ def machine_answer(machine: Machine, beside: Chip | None = None) -> Answer:
     values |= {"noise": Quantity.exact(noise, "1", "measured"),
                "load": Quantity.exact(machine.host.load, "1", "measured"),
                "complete": machine.complete}
-    tables = [_levels(machine), _rates(machine), _threads(machine)]
+    tables = [_levels(machine), _rates(machine), _threads(machine), _kernels(machine)]
     if beside:
         tables.insert(0, _compared(machine, beside))
     scenario = {"device": machine.host.device, "began": machine.began,
@@ -104,6 +107,23 @@ def _threads(machine: Machine) -> Table:
                          Quantity.exact(max(rates), "FLOP/s", "measured")))
     return Table.of("threads", {"threads": "1", "read": "B/s", "fp32": "FLOP/s"}, rows,
                     title="Ceilings by threads")
+
+
+def _kernels(machine: Machine) -> Table:
+    """What the engines' own products reach: one row from memory, many rows from a cache."""
+    rows = []
+    for engine, times in kernels_of(machine).items():
+        far = times.holding(math.inf)
+        for format in times.formats:
+            one = min(c.seconds[0] for c in far.matmul if c.format == format)
+            many = max(2.0 * n / s for c in times.matmul if c.format == format
+                       for n, s in zip(c.rows, c.seconds, strict=True))
+            rows.append((engine, format, Quantity.exact(get_format(format).bits / 8 / one, "B/s",
+                                                        "measured"),
+                         Quantity.exact(many, "FLOP/s", "measured")))
+    return Table.of("kernels", {"engine": "1", "weights": "1", "one_token": "B/s",
+                                "prompt": "FLOP/s"}, rows,
+                    title="Matrix products of the engines installed here")
 
 
 def _compared(machine: Machine, chip: Chip) -> Table:

@@ -85,6 +85,13 @@ class _Ggml:
     def __getattr__(self, name: str) -> Any:
         raise BadInput(f"this build of llama.cpp has no ggml_{name}")
 
+    def kind_of(self, format: str) -> int:
+        """The library's number of a weight format."""
+        name = _NAMES.get(format, format)
+        if name not in self.types:
+            raise BadInput(f"this build of llama.cpp has no format {format}")
+        return int(self.types[name])
+
     @functools.cached_property
     def layouts(self) -> list[Any]:
         """Where weights may lie, in llama.cpp's order of choice."""
@@ -176,7 +183,7 @@ def probe_ggml(job: Job, budget: float) -> Point:
 def _product(job: Job) -> Iterator[tuple[Callable[[], object], float]]:
     """Rows times so many different square matrices of a depth as fill the working set."""
     g = _ggml()
-    kind, wide = g.types[_NAMES.get(job.format, job.format)], job.depth
+    kind, wide = g.kind_of(job.format), job.depth
     with g.context(4) as one:
         each = g.nbytes(g.new_tensor_4d(one, kind, wide, wide, 1, 1))
     count = max(1, round(job.size / each))

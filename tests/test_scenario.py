@@ -72,3 +72,12 @@ def test_broken_files_are_one_line(tmp_path, text):
     assert "\n" not in str(caught.value)
     with pytest.raises(BadInput, match="cannot read"):
         read_scenario(tmp_path / "absent.toml")
+
+
+def test_a_context_holds_the_prompt_and_output_given_with_it():
+    base = {"model": "m", "machine": "H100"}
+    for fields in ({"context": 100}, {"context": 1256, "prompt": 1000},
+                   {"context": 300, "prompt": 100, "output": 200}):
+        assert Scenario.from_fields({**base, **fields}).workload.context == fields["context"]
+    with pytest.raises(BadInput, match=r"give at least 1,256"):
+        Scenario.from_fields({**base, "context": 100, "prompt": 1000})

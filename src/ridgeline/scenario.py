@@ -85,9 +85,16 @@ class Scenario:
         """Build a scenario from flat names (`model`, `tp`, `prompt`, ...) or nested sections.
 
         Raises:
-            BadInput: an unknown name, a value of the wrong kind or out of range, or no model.
+            BadInput: an unknown name, a value of the wrong kind or out of range, no model, or a
+                context that does not hold the prompt and output given.
         """
         flat = _flatten(fields)
+        scenario = cls._of(flat)
+        _check_context(flat, scenario.workload)
+        return scenario
+
+    @classmethod
+    def _of(cls, flat: Mapping[str, Any]) -> Scenario:
         for name in ("model", "machine"):
             if not isinstance(flat.get(name), str) or not flat[name].strip():
                 raise BadInput(f"a scenario needs a {name}, for instance "
@@ -123,7 +130,7 @@ class Scenario:
     def replace(self, **fields: Any) -> Scenario:
         """The same scenario with some flat fields changed."""
         flat = {k: v for part in self._written().values() for k, v in part.items()}
-        return Scenario.from_fields({**flat, **fields})
+        return Scenario._of(_flatten({**flat, **fields}))
 
     def _written(self) -> dict[str, dict[str, Any]]:
         parts: dict[str, dict[str, Any]] = {"": {"model": self.model, "machine": self.machine}}
@@ -164,6 +171,15 @@ def _flatten(fields: Mapping[str, Any]) -> dict[str, Any]:
         else:
             raise UnknownName.among("scenario key", str(name), _ACCEPTED)
     return {k: v for k, v in flat.items() if v is not None}
+
+
+def _check_context(given: Mapping[str, Any], work: Workload) -> None:
+    """A context that was given holds the prompt and output that were given with it."""
+    needed = work.prompt + work.output
+    if work.context is not None and work.context < needed and given.keys() & {"prompt", "output"}:
+        raise BadInput(f"a context of {work.context:,} tokens does not hold a prompt of "
+                       f"{work.prompt:,} and an output of {work.output:,}; give at least "
+                       f"{needed:,}, or leave it out")
 
 
 def _checked(name: str, value: Any, kind: type) -> Any:

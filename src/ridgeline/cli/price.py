@@ -47,7 +47,7 @@ def price(**options: Any) -> None:
     Examples:
       ridgeline price Llama-3.1-70B --on 8xH100-SXM --prompt 8000 --concurrency 64
       ridgeline price Llama-3.1-70B --on 8xH100-SXM --usd-per-hour 2 --utilization 0.4
-      ridgeline price Llama-3.1-70B --on 8xH100 --concurrency 64 --list-price 0.9/0.9 --speed 1.5
+      ridgeline price Llama-3.1-70B --on 8xH100 --concurrency 64 --list-price 0.9/0.9 --speed 1.2
       ridgeline price DeepSeek-V3 --on 16xH200 --tp 16 --ep 16 --plot fast.svg --csv sweep.csv
       ridgeline price --infer claude-sonnet-4-5 --on H100 --active 100B
       ridgeline price --infer 3/15 --price-step 200k --on H100 --active 100B --explain

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,7 +43,8 @@ def probe_costs(job: Job, budget: float) -> list[Point]:
         paths = {(layers, words): _model(Path(folder), layers, words)
                  for layers, words, _ in _CASES}
         steps = [_step(paths[case[:2]], case[2], repeats, job.threads) for case in _CASES]
-        found = solved_costs(_CASES, [s - w for s, w in zip(steps, _work(), strict=True)])
+        found = solved_costs(_CASES, [step - work for step, work in zip(
+            steps, _work(job.threads), strict=True)])
         found |= _served(paths[_CASES[0][:2]], found, repeats)
     return [Point("cost", name, 0.0, job.threads, value, value, 0.0, repeats, library="ggml")
             for name, value in found.items()]
@@ -79,23 +81,28 @@ def _model(folder: Path, layers: int, words: int) -> Path:
 
 
 def _step(path: Path, batch: int, repeats: int, threads: int) -> float:
-    """Processor seconds of a step of so many sequences, inside this process."""
+    """Seconds of a step of so many sequences, inside this process.
+
+    One thread's are its processor time; several at work at once are timed by the wall's clock.
+    """
     from ridgeline.measure.engine.llamacpp import request_cost, serve
 
     few, many = _STEPS
+    clock = time.process_time if threads == 1 else time.perf_counter
     with serve(path, slots=batch, context=_PROMPT + many + 16, threads=threads) as server:
         request_cost(server, _PROMPT, few, batch, 0)
-        ends = [min(request_cost(server, _PROMPT, tokens, batch, n) for n in range(repeats))
+        ends = [min(request_cost(server, _PROMPT, tokens, batch, n, clock)
+                    for n in range(repeats))
                 for tokens in _STEPS]
     return max(ends[1] - ends[0], 0.0) / (many - few)
 
 
-def _work() -> list[float]:
+def _work(threads: int) -> list[float]:
     """Seconds of the products and attention of each case."""
-    weight = {n: 2.0 * n / probe_ggml(Job("product", "fp16", 4e6, 1, n, 1024), 0.1).rate
+    weight = {n: 2.0 * n / probe_ggml(Job("product", "fp16", 4e6, threads, n, 1024), 0.1).rate
               for _, _, n in _CASES}
     context = _PROMPT + sum(_STEPS) / 2
-    flop = 1.0 / probe_ggml(Job("attend", "decode", context, 1, 1, _WIDTH), 0.1).rate
+    flop = 1.0 / probe_ggml(Job("attend", "decode", context, threads, 1, _WIDTH), 0.1).rate
     return [(7 * layers * _WIDTH**2 + words * _WIDTH) * weight[n]
             + 4 * _WIDTH * context * layers * n * flop for layers, words, n in _CASES]
 

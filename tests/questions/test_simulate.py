@@ -194,3 +194,16 @@ def test_what_does_not_fit_is_infeasible():
         ask({"model": "Llama-3.1-70B"}, rate=1.0)
     with pytest.raises(UnknownName):
         ask({"machine": "H100-SMX"}, rate=1.0)
+
+
+def test_a_first_request_that_is_too_long_is_refused_and_the_others_are_served(tmp_path):
+    trace = tmp_path / "trace.csv"
+    trace.write_text("arrival,prompt,output\n0,3000000,5\n0.1,100,10\n0.2,200,10\n")
+    answer = ask(trace=str(trace))
+    assert answer.value("refused") == 1 and answer.value("requests") == 3
+
+
+def test_a_wait_of_a_step_is_no_overload(tmp_path):
+    trace = tmp_path / "trace.csv"
+    trace.write_text("arrival,prompt,output\n0,2162,5\n0.007,2399,6\n")
+    assert "overloaded" not in ask(trace=str(trace))["bound"]

@@ -33,7 +33,7 @@ def test_the_parts_of_a_step_add_up_and_formulas_agree_where_they_should():
 
 
 def test_overload_has_no_steady_state():
-    answer = simulate(SCENARIO.replace(max_num_seqs=4), Asked(rate=50.0, requests=400),
+    answer = simulate(SCENARIO.replace(max_num_seqs=4), Asked(rate=400.0, requests=400),
                       explain=True)
     assert "overloaded" in rows_of(answer, "beside")["queue wait [s]"][-1]
     assert answer.derivation == ()

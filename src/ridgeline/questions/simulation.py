@@ -118,7 +118,8 @@ def run_simulation(scenario: Scenario, asked: Asked, progress: Progress | None =
     from concurrent.futures import ThreadPoolExecutor
 
     setup = prepare(scenario, asked)
-    warm = dataclasses.replace(setup, requests=setup.requests.take(slice(0, 1)))
+    shortest = int((setup.requests.prompt + setup.requests.output).argmin())
+    warm = dataclasses.replace(setup, requests=setup.requests.take(slice(shortest, shortest + 1)))
     run_requests(warm, dataclasses.replace(asked, trace=None), asked.seed)  # compiles
     begun = time.perf_counter()
     seeds = range(asked.seed, asked.seed + asked.seeds)
@@ -229,7 +230,11 @@ def _corrected(setup: Setup, asked: Asked) -> Setup:
     requests = setup.requests
     in_flight = float(setup.concurrency or 0) / setup.decoding
     if not setup.concurrency:
-        pilot = dataclasses.replace(setup, requests=requests.take(slice(0, _PILOT)))
+        from ridgeline.serving.simulator import fits_cache
+
+        fitting = fits_cache(requests, setup.scheduler).nonzero()[0]
+        first = fitting[:_PILOT] if len(fitting) else slice(0, 1)       # which says why
+        pilot = dataclasses.replace(setup, requests=requests.take(first))
         in_flight = run_requests(pilot, asked, asked.seed).mean_batch
     lengths = (round(float(requests.prompt.mean())), round(float(requests.output.mean())))
     # Fitted at whole octaves of concurrency, which all loads share, and between them in proportion.

@@ -13,6 +13,8 @@ from ridgeline.model.load import load_architecture
 from ridgeline.serving.deployed import Deployed
 from ridgeline.serving.disaggregated import queue_in_closed_loop
 from ridgeline.serving.latency import (
+    COMPONENTS,
+    KINDS,
     Pools,
     bundled,
     case_of,
@@ -63,8 +65,8 @@ def test_a_component_replay_is_the_replay():
     tpot, wait, _, _ = raw_latency(Pools(one, one), (tables, tables), STEADY, **load)
     plain = one.tabulated(dataclasses.replace(one.timer, costs=type(one.costs)()))
     alone = raw_latency(Pools(one, one), (plain, plain), STEADY, **load)
-    assert float(tpot[:-4].sum()) == pytest.approx(float(alone[0]), rel=1e-6)
-    assert float(wait[:-4].sum()) == pytest.approx(float(alone[1]), rel=1e-6)
+    assert float(tpot[:len(KINDS)].sum()) == pytest.approx(float(alone[0]), rel=1e-6)
+    assert float(wait[:len(KINDS)].sum()) == pytest.approx(float(alone[1]), rel=1e-6)
 
 
 def test_pools_apart_do_not_make_decoding_wait_for_prompts():
@@ -122,3 +124,9 @@ def test_first_tokens_wait_for_their_message_and_the_next_poll():
     assert first_steps(Protocol(stream=30, poll=10), costs) == 20.0
     assert first_steps(Protocol(), costs) == 7.0
     assert first_steps(STEADY, costs) == 0.0
+
+
+def test_attention_copies_share_what_sequences_cost():
+    """Each copy schedules its own sequences: the same load on more copies costs less a step."""
+    parts = component_table(replica("Qwen3-30B-A3B", attention_dp=4, ep=4))
+    assert float(parts.decode(64.0, 900.0)[COMPONENTS.index("sequence")]) == pytest.approx(64 / 4)

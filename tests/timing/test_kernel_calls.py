@@ -88,3 +88,21 @@ def test_one_bad_kernel_is_told():
     with pytest.raises(BadInput, match="GEMM size m"):
         timed_together([gemm(np.ones(3), 64.0, chip), gemm(np.zeros(3), 64.0, chip)])
     assert timed_together([]) == []
+
+
+@pytest.mark.parametrize(("engine", "format", "chip", "stands"), [
+    ("vllm", "mxfp4", "H100-SXM", ("sglang", "marlin", "int4_wo")),
+    ("vllm", "int4_wo", "B200-SXM", ("sglang", "marlin", "int4_wo")),
+    ("vllm", "mxfp4", "B200-SXM", ("vllm", "trtllm", "mxfp4")),
+    ("trtllm", "nvfp4", "B200-SXM", ("sglang", "trtllm", "nvfp4")),
+    ("trtllm", "fp8_block", "H200-SXM", ("trtllm", "", "fp8_block")),
+    ("sglang", "bfloat16", "H100-SXM", ("sglang", "", "bfloat16"))])
+def test_whose_grouped_kernels_stand_for_an_engines(engine, format, chip, stands):
+    assert kernel_calls.expert_kernel(engine, format, load_chip(chip)) == stands
+
+
+@pytest.mark.parametrize(("engine", "format", "chip", "stands"), [
+    ("trtllm", "nvfp4", "B200-SXM", "vllm"), ("trtllm", "fp8", "B200-SXM", "trtllm"),
+    ("sglang", "nvfp4", "B200-SXM", "sglang")])
+def test_whose_products_stand_for_an_engines(engine, format, chip, stands):
+    assert kernel_calls.dense_backend(engine, format, load_chip(chip)) == stands

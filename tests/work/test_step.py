@@ -190,3 +190,19 @@ def test_symbols_pass_through():
     assert float(flop.subs(batch, 3)) == pytest.approx(float(sum(
         op.repeats * op.flop for op in step_ops(tiny, Deployment(), FORMATS,
                                                 decode_step(sequences=3, context=100)))))
+
+
+@pytest.mark.parametrize(("model", "tp", "sums"), [
+    ("MiniMax-M2.5", 4, 1), ("MiniMax-M2.5", 1, 0), ("Qwen3-32B", 4, 0)])
+def test_a_norm_over_all_heads_is_summed_over_the_devices_that_share_them(model, tp, sums):
+    ops = step_ops(load_architecture(model), Deployment(tp=tp), FORMATS,
+                   decode_step(sequences=8.0, context=100.0))
+    assert sum(op.name == "qk_norm_all_reduce" for op in ops) == sums
+
+
+def test_latent_projections_share_one_product():
+    ops = step_ops(load_architecture("DeepSeek-V3"), Deployment(tp=8), FORMATS,
+                   decode_step(sequences=8.0, context=100.0))
+    names = [op.name for op in ops]
+    assert "qkv_a_proj" in names and "kv_a_proj" not in names
+    assert next(op.shape["n"] for op in ops if op.name == "qkv_a_proj") == 1536 + 576

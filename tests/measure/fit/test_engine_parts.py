@@ -12,23 +12,36 @@ RNG = np.random.default_rng(7)
 
 def components(count=400):
     kernels = RNG.lognormal(-6.0, 1.0, (count, len(KINDS)))
-    counts = np.stack([np.ones(count), RNG.integers(20, 90, count),
+    layers = RNG.integers(20, 90, count)
+    counts = np.stack([np.ones(count), layers, layers * RNG.integers(0, 2, count),
                        RNG.integers(1, 256, count), RNG.integers(0, 4000, count)], axis=1)
     return np.concatenate([kernels, counts], axis=1)
 
 
 def test_costs_come_back_from_clean_data():
     x = components()
-    true = Costs(np.full(len(KINDS), 1.0), np.array([2e-3, 2e-5, 1e-5, 1e-7]))
+    true = Costs(np.full(len(KINDS), 1.0), np.array([2e-3, 2e-5, 3e-5, 1e-5, 1e-7]))
     real = true.seconds(x)
     found = fit_costs(x, real, np.ones(len(x)))
     assert found.seconds(x) == pytest.approx(real, rel=0.02)
     assert len(found.to_json()["kernels"]) == len(KINDS) and len(COMPONENTS) == x.shape[1]
 
 
+def test_few_rows_keep_near_the_costs_of_all_engines():
+    """Rows of one model cannot tell a cost a step from one a layer; others can."""
+    usual = Costs(np.ones(len(KINDS)), np.array([2e-3, 2e-5, 3e-5, 1e-5, 1e-7]))
+    x = components(30)
+    x[:, len(KINDS) + 1], x[:, len(KINDS) + 2] = 60, 0
+    real = usual.seconds(x) * 1.1
+    alone = fit_costs(x, real, np.ones(30)).fixed
+    held = fit_costs(x, real, np.ones(30), usual).fixed
+    away = [np.abs(np.log(found / usual.fixed))[:2].max() for found in (alone, held)]
+    assert away[1] < 0.75 and away[1] < away[0] / 1.5
+
+
 def test_outliers_do_not_rule():
     x = components()
-    true = Costs(np.ones(len(KINDS)), np.array([2e-3, 2e-5, 1e-5, 1e-7]))
+    true = Costs(np.ones(len(KINDS)), np.array([2e-3, 2e-5, 3e-5, 1e-5, 1e-7]))
     real = true.seconds(x)
     real[::15] *= 8
     error = np.abs(fit_costs(x, real, np.ones(len(x))).seconds(x) / true.seconds(x) - 1)
@@ -41,7 +54,7 @@ def test_first_token_terms_come_back():
     gathered, polls = RNG.integers(5, 50, 300), RNG.integers(0, 30, 300)
     steps = np.stack([np.where(said, gathered, np.nan), polls], axis=1)
     real = 0.05 + 1.5 * wait + np.where(said, 0.7 * gathered + 0.4 * polls, 20) * decode
-    found = fit_first_token(Costs(np.ones(len(KINDS)), np.ones(4)), wait, decode, steps, real,
+    found = fit_first_token(Costs(np.ones(len(KINDS)), np.ones(5)), wait, decode, steps, real,
                             np.ones(300))
     assert found.first == pytest.approx((0.05, 1.5, 20.0, 0.7, 0.4), rel=0.05)
 

@@ -66,17 +66,25 @@ def test_a_row_is_deployed_as_its_recipe_says():
     run = read_serving_row(ROW)
     plan = run.decode.deployment
     assert (plan.kv, plan.max_num_batched_tokens, plan.max_num_seqs) == ("fp8", 32768, 128)
-    protocol = protocol_of(run)
-    assert (protocol.stream, protocol.poll) == (30, 30)
+    assert protocol_of(run).poll == 30
 
 
-def test_first_tokens_of_vllm_go_out_at_once():
-    run = read_serving_row({**ROW, "backend": "vllm", "model_path": "MiniMaxAI/MiniMax-M2.5"})
-    assert protocol_of(run).stream == 0
+@pytest.mark.parametrize("other", [
+    {}, {"protocol": "dynamo"}, {"backend": "vllm", "model_path": "MiniMaxAI/MiniMax-M2.5"}])
+def test_first_tokens_of_vllm_and_sglang_go_out_at_once(other):
+    assert protocol_of(read_serving_row({**ROW, **other})).stream == 0
+
+
+def test_tensorrt_gathers_steps_and_drafting_makes_them_longer():
+    row = {**ROW, "backend": "trtllm", "backend_version": "1.2.0rc6.post2"}
+    assert protocol_of(read_serving_row(row)).stream == 10
+    drafting = {**row, "backend_version": "1.2.0rc6.post3"}
+    assert protocol_of(read_serving_row(drafting)).stream == 25
 
 
 def test_nobody_says_how_other_servers_stream():
-    assert protocol_of(read_serving_row({**ROW, "protocol": "dynamo"})).stream is None
+    row = {**ROW, "backend": "trtllm", "protocol": "dynamo"}
+    assert protocol_of(read_serving_row(row)).stream is None
 
 
 def test_times_of_day_are_no_versions():

@@ -20,7 +20,23 @@ def plan(**changes):
 def test_degrees_as_written():
     found = plan()
     assert (found.tp, found.attention_dp, found.ep, found.expert_tp) == (8, 1, 1, 8)
-    assert (found.weights, found.experts, found.engine) == ("fp8", "fp8_block", "sglang")
+    assert (found.weights, found.experts, found.engine) == ("fp8_block", "fp8_block", "sglang")
+
+
+@pytest.mark.parametrize(("model", "written", "real"), [
+    # checkpoints that scale blocks of weights, by their configs or by their family's FP8 release
+    ("deepseek-ai/DeepSeek-V3", ("fp8", "fp8"), ("fp8_block", "fp8_block")),
+    ("MiniMaxAI/MiniMax-M2.5", ("fp8", "fp8"), ("fp8_block", "fp8_block")),
+    ("Qwen/Qwen3-32B", ("fp8", "fp8"), ("fp8_block", "fp8_block")),
+    ("meta-llama/Llama-3.1-70B", ("fp8", "fp8"), ("fp8", "fp8")),
+    # 4-bit releases of mixtures quantise experts alone; dense models are quantised whole
+    ("deepseek-ai/DeepSeek-V3", ("nvfp4", "nvfp4"), ("bf16", "nvfp4")),
+    ("moonshotai/Kimi-K2.5", ("int4_wo", "int4_wo"), ("bf16", "int4_g128")),
+    ("meta-llama/Llama-3.1-70B", ("nvfp4", "nvfp4"), ("nvfp4", "nvfp4")),
+    ("no/such-model", ("fp8", "nvfp4"), ("fp8", "nvfp4"))])
+def test_formats_as_they_were_released(model, written, real):
+    found = plan(model_path=model, gemm_quant_mode=written[0], moe_quant_mode=written[1])
+    assert (found.weights, found.experts) == real
 
 
 @pytest.mark.parametrize(("written", "real"), [

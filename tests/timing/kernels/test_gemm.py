@@ -128,3 +128,16 @@ def test_bad_input_is_named():
         gemm_time(chip, m=1, n=1, k=1, format="fp9")
     with pytest.raises(BadInput, match="size n must be at least 1, not 0"):
         gemm_time(chip, m=1, n=[4, 0], k=1)
+
+
+@pytest.mark.parametrize("backend", ["vllm", "sglang", "trtllm"])
+@pytest.mark.parametrize("chip", ["H100-SXM", "B200-SXM", "MI300X"])
+def test_fused_quantisation_saves_its_start_alone(chip, backend):
+    size = {"m": np.array([1.0, 64.0, 8192.0]), "n": 8192.0, "k": 8192.0, "backend": backend}
+    for format in ("bfloat16", "fp8", "fp8_block", "nvfp4"):
+        apart = gemm_time(load_chip(chip), format=format, **size).seconds
+        fused = gemm_time(load_chip(chip), format=format, fused=True, **size).seconds
+        saved = apart - fused
+        assert np.all(saved >= 0) and np.all(fused > 0)
+        assert saved == pytest.approx(np.full(3, saved[0])) and saved[0] < 2e-5
+        assert format != "bfloat16" or not saved.any()

@@ -46,7 +46,8 @@ def test_numbers_read_as_a_person_would() -> None:
     (0.965, "req/s", "0.965 req/s"), (0.5, "B", "0.5 B"), (0.004, "FLOP/B", "0.004 FLOP/B"),
     (2.5e7, "token/s", "25.0 Mtoken/s"), (3e9, "token/day", "3.00 Gtoken/day"),
     (0.004, "J", "4.00 mJ"), (0.0004, "Wh", "400 uWh"), (1234.5, "MWh", "1,234 MWh"),
-    (8.4e23, "FLOP", "8.4e23 FLOP"), (34.41, "days", "34.4 days"), (0.61, "pJ", "0.61 pJ"), (9722.0, "PFLOP/s-day",
+    (8.4e23, "FLOP", "8.4e23 FLOP"),
+    (34.41, "days", "34.4 days"), (0.61, "pJ", "0.61 pJ"), (9722.0, "PFLOP/s-day",
                                                             "9,722 PFLOP/s-day"),
 ])
 def test_no_prefix_where_a_thousandth_makes_no_sense(value, unit, text):

@@ -73,7 +73,7 @@ def _step_seconds(architecture: Architecture, chip: Chip, engine: str, quant: st
         # llama.cpp's last layer drops the rows that need no logits before its feed-forward.
         last = timer([op for op in ops if op.part in ("ffn", "experts")]) / architecture.n_layers
         spared = float(last) * (1 - ends / tokens) if engine == "llamacpp" else 0.0
-        return (float(timer(ops)) - spared + costs.fixed(architecture.n_layers)
+        return (float(timer(ops)) - spared + costs.fixed(architecture)
                 + costs.sequence * ends, float(step_bounds(ops, cluster).lower))
 
     return seconds

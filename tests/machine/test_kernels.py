@@ -1,7 +1,7 @@
 """Measured kernels: what larger working sets add, and chips as models of a size meet them."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ridgeline.catalog.loader import Catalog
@@ -57,6 +57,7 @@ def test_a_larger_working_set_adds_what_it_added_where_it_was_measured():
     assert KERNELS.holding(1e3).matmul[0].seconds == NEAR.seconds
 
 
+@settings(deadline=None)
 @given(st.floats(1e3, 1e12), st.floats(1.0, 100.0))
 def test_more_weights_never_make_a_kernel_faster(size, factor):
     for small, large in zip(KERNELS.holding(size).matmul, KERNELS.holding(size * factor).matmul,
@@ -64,6 +65,7 @@ def test_more_weights_never_make_a_kernel_faster(size, factor):
         assert all(a <= b * (1 + 1e-9) for a, b in zip(small.seconds, large.seconds, strict=True))
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 100), min_size=2, max_size=6, unique=True), st.floats(-10, 110))
 def test_between_stays_between(x, at):
     x, y = sorted(x), [v * v for v in sorted(x)]

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ridgeline.deployment import Deployment
@@ -52,6 +52,7 @@ def test_a_mix_lies_between_the_formats_it_is_made_of():
     assert runs_format(KERNELS, "q3_k") and runs_format(KERNELS, "q8_0")
 
 
+@settings(deadline=None)
 @given(st.floats(1, 1000), st.floats(1, 1000), st.floats(64, 8192))
 def test_more_rows_never_take_less_time(some, more, depth):
     few, many = sorted((some, some + more))
@@ -59,6 +60,7 @@ def test_more_rows_never_take_less_time(some, more, depth):
         weight_seconds(KERNELS, "q4_k", many, depth) * (1 + 1e-12))
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(1, 600), min_size=1, max_size=5))
 def test_arrays_are_the_single_values(rows):
     together = measured_seconds(KERNELS, product(np.array(rows), 700.0, 300.0))

@@ -4,7 +4,7 @@ import dataclasses
 import importlib.util
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ridgeline.measure.machine.answer import machine_answer
@@ -78,6 +78,7 @@ def test_the_better_of_two_measurements_counts():
     assert slower.best(MACHINE).points == MACHINE.points == MACHINE.best(slower).points
 
 
+@settings(deadline=None)
 @given(*(st.floats(0, 1e-4) for _ in COSTS))
 def test_costs_are_found_again(step, layer, sequence, logit):
     logit /= 1e4

@@ -102,7 +102,8 @@ def engine_costs(engine: str, chip: Chip | None = None) -> EngineCosts:
 
     Its factors on kernels were found where kernel tables and whole servers of one family of chips
     stood side by side. A chip of another family that has kernel tables of its own keeps their
-    times; without such tables, pooled kernels need the factors all the same.
+    times, for prompts too (no wait for them is shorter than they say); without such tables, pooled
+    kernels need the factors all the same.
 
     Args:
         engine: name of the engine.
@@ -121,6 +122,7 @@ def engine_costs(engine: str, chip: Chip | None = None) -> EngineCosts:
     chosen["kernels"] = tuple(sorted(chosen.get("kernels", {}).items()))
     if chip is not None and _keeps_its_kernels(engine, chip):
         chosen["kernels"] = ()
+        chosen["queue"] = max(1.0, chosen.get("queue", 1.0))
     return EngineCosts(**chosen)
 
 

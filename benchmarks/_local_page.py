@@ -121,8 +121,8 @@ def vllm(record):
             "alike; what differs is who is scheduled when.\n", runs_table(exact), within(exact),
             "**Scheduler and step times.** The engine's clock is its own processor time, at the "
             "machine's usual speed: a fixed piece of work beside every step tells how slow a "
-            "shared machine is just then. Steps are calibrated alone, before, between and after the "
-            "loads.\n", runs_table(runs), within(runs),
+            "shared machine is just then. Steps are calibrated alone, before, between and after "
+            "the loads.\n", runs_table(runs), within(runs),
             "In overload a wait is the small difference of two large times, arrivals and "
             "service: 2 % of a step's time is 20 % of the middle wait.\n"]
     again = [r for r in runs if r.name.startswith("closed loop of 16") and "short" not in r.name]

@@ -48,6 +48,32 @@ def test_within_the_margins_of_the_replay(model, on, engine, load):
             assert off.fast < exact.tpot / steady.tpot[0] < off.slow, (prompt, batch)
 
 
+@pytest.mark.parametrize("output", [1, 2, 6, 20])
+@pytest.mark.parametrize(("model", "on"), [("Llama-3.1-8B", "1xH100-SXM"),
+                                           ("Qwen3-30B-A3B", "4xA100-SXM-80GB")])
+def test_short_outputs_and_crowded_batches_too(model, on, output):
+    for prompt in (200, 3000):
+        asked, made = widest(model, on, prompt=prompt, output=output)
+        for batch in (1, 32, 768):
+            if batch > made.rated.rooms[0]:
+                continue
+            steady, _ = row_of(made, asked.goal, 0, batch)
+            exact = _exact(asked, made, Key(0, 0, batch))
+            off = made.rated.margins(np.array([float(batch)]))
+            assert off.fast_wait < exact.ttft / steady.ttft[0] < off.slow_wait, (prompt, batch)
+            if output > 1:
+                assert off.fast < exact.tpot / steady.tpot[0] < off.slow, (prompt, batch)
+
+
+def test_margins_widen_beyond_what_an_engine_runs_at_once():
+    _, made = widest("Llama-3.1-8B", "1xA100-SXM-80GB", prompt=100, output=300)
+    most = made.rated.replica.policy.max_num_seqs
+    off = made.rated.margins(np.array([float(most), most + 1.0]))
+    assert off.fast[1] < off.fast[0]
+    assert off.slow[1] > off.slow[0]
+    assert isinstance(made.rated.margins(np.array([1.0])).fast, float)
+
+
 @pytest.mark.parametrize("law", ["lognormal:2000,0.8", "exponential:1500", "uniform:100,6000"])
 def test_spread_lengths_too(law):
     asked, made = widest("Llama-3.1-8B", "1xH100-SXM", prompt=law, output="lognormal:300,0.7")

@@ -82,9 +82,9 @@ def evaluated(model: Aggregated, number: int, goal: Goal, setting: Any, batch: A
               budget: Array, room: Array) -> Piece:
     """One piece: times, money, verdict, and both again at the ends of the margins."""
     times = model.rated.times(batch, budget)
-    constants, off = model.constants, model.rated.requests.margins
+    constants, off = model.constants, model.rated.margins(batch)
 
-    def at(ttft: float, tpot: float) -> Scored:
+    def at(ttft: Any, tpot: Any) -> Scored:
         return score(goal, constants, batch=batch, room=room, ttft=times.ttft * ttft,
                      tpot=times.tpot * tpot, service=times.service * ttft)
 

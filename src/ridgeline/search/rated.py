@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -45,16 +46,23 @@ class Margins:
         slow_wait, slow: most.
     """
 
-    fast_wait: float = 0.77
-    fast: float = 0.85
-    slow_wait: float = 1.28
-    slow: float = 1.18
+    fast_wait: Any = 0.7
+    fast: Any = 0.85
+    slow_wait: Any = 1.28
+    slow: Any = 1.18
 
 
 # Wider than the worst of the cases in docs/decisions/plan-search.md.
 EQUAL_LENGTHS = Margins()
 # Means over requests of very different lengths: short outputs that meet a prompt weigh heavily.
 SPREAD_LENGTHS = Margins(0.62, 0.85, 2.8, 1.6)
+
+# Outputs so short that hardly a request decodes beside another, and shorter still.
+SHORT_OUTPUTS = Margins(0.5, 0.6, 2.2, 1.3)
+FEW_TOKENS = Margins(0.5, 0.03, 5.0, 1.3)
+_SHORT, _FEW = 32, 4
+# Batches beyond the sequences that the engine runs at once, which the form does not count.
+CROWDED = Margins(0.5, 0.5, 1.5, 1.3)
 
 # Pools apart are answered in closed form too: only the queue for prompts is approximated.
 POOLS_APART = Margins(0.88, 0.98, 1.05, 1.02)
@@ -91,6 +99,10 @@ class Requests:
     @property
     def margins(self) -> Margins:
         """How far the steady form may be off."""
+        if self.mean_output < _FEW:
+            return FEW_TOKENS
+        if self.mean_output < _SHORT:
+            return SHORT_OUTPUTS
         spread = self.prompt.law or self.output.law
         return SPREAD_LENGTHS if spread else EQUAL_LENGTHS
 
@@ -198,6 +210,16 @@ class Rated:
         if output <= 1:
             share = np.ones_like(tpot)
         return Times(ttft, tpot, ttft + (output - 1) * tpot, share, costs.queue * found.service)
+
+    def margins(self, batch: Array) -> Margins:
+        """How far the steady form may be off at each batch."""
+        usual, crowded = self.requests.margins, batch > self.replica.policy.max_num_seqs
+        if not crowded.any():
+            return usual
+        return Margins(*(np.where(crowded, wider(getattr(CROWDED, name), getattr(usual, name)),
+                                  getattr(usual, name))
+                         for name, wider in (("fast_wait", min), ("fast", min),
+                                             ("slow_wait", max), ("slow", max))))
 
     def steady(self, batch: Array, budget: Array) -> Steady:
         """Steady state before corrections."""

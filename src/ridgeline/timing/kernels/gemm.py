@@ -177,7 +177,10 @@ def _quantising_start(chip: Chip, name: str, backend: str) -> float:
 
     if not FORMATS[name].quantises:
         return 0.0
-    small = {"m": _SMALL[:, None] / 128.0, "n": _SMALL, "k": _SMALL, "backend": backend}
-    later = float(gemm_time(chip, format=name, **small).seconds.min()
-                  - gemm_time(chip, format="bfloat16", **small).seconds.min())
-    return max(0.0, later - float(elementwise_time(chip, bytes=0.0, backend=backend).seconds))
+
+    def start(format: str) -> float:
+        return float(gemm_time(chip, m=_SMALL[:, None] / 128.0, n=_SMALL, k=_SMALL, format=format,
+                               backend=backend).seconds.min())
+
+    small = float(elementwise_time(chip, bytes=0.0, backend=backend).seconds)
+    return max(0.0, start(name) - start("bfloat16") - small)

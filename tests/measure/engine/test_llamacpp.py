@@ -98,7 +98,7 @@ def test_the_server_is_measured_through_its_own_api(tmp_path):
     path = write_model(tmp_path / "m.gguf", Shape(256, 2, 512, 4, 2, 1024), "q8_0")
     protocol = parse_protocol("closed:4")
     plan = planned_requests(protocol, requests=12, prompt=24, output=16)
-    with served_apart(path, slots=4, context=128) as (url, processor_time):
+    with served_apart(path, slots=4, context=512) as (url, processor_time):
         before = processor_time()
         outcome = run_load(Endpoint(url), protocol, plan, warmup=4)
         spent = processor_time() - before

@@ -81,7 +81,7 @@ def test_corrections_stay_within_their_bound():
     huge = {"all": {"": [50.0] * 5}}
     assert abs(correction(huge, case)) <= BOUND
     assert correction({}, case) == 0.0
-    assert correction({"engine": {"another": [9.0] * 5}}, case) == 0.0
+    assert correction({"mode": {"another|agg": [9.0] * 5}}, case) == 0.0
     assert all(isinstance(case.key(level), str) for level in LEVELS)
 
 

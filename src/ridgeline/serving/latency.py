@@ -80,7 +80,7 @@ def case_of(pools: Pools, *, protocol: str, concurrency: float, prompt: float, o
     return ServingCase(
         engine=plan.engine, version=plan.engine_version, model=architecture.name,
         model_class=architecture_class(architecture), chip=chip.name,
-        generation=chip.architecture, speculation=speculation,
+        speculation=speculation,
         weights=replica.formats.experts.name, mode="disagg" if pools.apart else "agg",
         layout=layout, protocol=protocol,
         concurrency=concurrency / pools.decode_workers, prompt=prompt, output=output,

@@ -15,7 +15,6 @@ and Hill, Data Analysis Using Regression and Multilevel Models, 2007, ch. 12).
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,24 +30,13 @@ BOUND = 1.0
 LEVELS: dict[str, tuple[tuple[str, ...], float]] = {
     "all": ((), 0.25),
     "mode": (("engine", "mode"), 1.0),
-    "format": (("weights",), 1.5),
-    "class": (("model_class",), 1.0),
-    "chip": (("chip",), 1.5),
-    "generation": (("generation",), 1.0),
-    "engine_generation": (("engine", "generation"), 1.0),
     "speculation": (("speculation",), 0.3),
-    "engine": (("engine",), 0.5),
-    "band": (("engine", "band"), 2.0),
+    "protocol": (("protocol",), 1.0),
     "version": (("engine", "version", "model_class"), 1.0),
-    "engine_class": (("engine", "model_class"), 1.0),
-    "engine_chip": (("engine", "chip"), 1.5),
     "engine_class_format": (("engine", "model_class", "weights"), 1.5),
-    "layout": (("engine", "layout"), 1.5),
     "deployment": (("engine", "model_class", "chip", "weights"), 1.5),
-    "deployment_layout": (("engine", "model_class", "chip", "layout"), 1.5),
     "model": (("engine", "model", "chip", "weights"), 3.0),
     "version_model": (("engine", "version", "model", "weights"), 1.5),
-    "protocol": (("protocol",), 1.0),
 }
 # What carries over to a model on a chip that were never measured together: wide kinds only, whose
 # narrower offsets would be of the models that happened to be measured. Level -> penalty.
@@ -77,7 +65,7 @@ class ServingCase:
     Attributes:
         engine, version: of the engine; version "" when unknown.
         model, model_class: name and class of the architecture.
-        chip, generation: catalog name and architecture.
+        chip: catalog name.
         weights: dense weight format.
         mode: "agg" or "disagg".
         layout: "tp", "ep", "dp" or "dp+ep": how attention and experts are spread.
@@ -101,19 +89,12 @@ class ServingCase:
     prompt: float
     output: float
     chips: float
-    generation: str = ""
     speculation: str = ""
 
     @property
     def pair(self) -> str:
         """Model and chip, as one key."""
         return f"{self.model}|{self.chip}"
-
-    @property
-    def band(self) -> str:
-        """The version up to its minor number ("0.18")."""
-        found = re.match(r"v?(\d+\.\d+)", self.version)
-        return found[1] if found else "?"
 
     def key(self, level: str) -> str:
         """The case's key at a level."""

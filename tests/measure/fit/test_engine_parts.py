@@ -64,7 +64,7 @@ HOLD = {level: hold for level, (_, hold) in LEVELS.items()}
 
 def test_ridge_learns_a_kind_and_leaves_the_unknown_alone():
     kinds = np.array(["a", "b"] * 100)
-    keys = {level: np.full(200, "same") for level in HOLD} | {"engine": kinds}
+    keys = {level: np.full(200, "same") for level in HOLD} | {"mode": kinds}
     numbers = np.concatenate([np.ones((200, 1)), np.zeros((200, 4))], axis=1)
     target = np.where(kinds == "a", 0.3, -0.2) + RNG.normal(0, 0.02, 200)
     ridge = Ridge.fit(keys, numbers, target, np.ones(200), np.ones(200, bool), HOLD)

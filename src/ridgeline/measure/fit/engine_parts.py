@@ -31,8 +31,8 @@ _FIXED_START = (5e-4, 1e-5, 1e-5, 3e-6, 1e-7)
 # request [s], queue, first_token_steps, stream, poll [1]: ranges and starts.
 _FIRST_LOW, _FIRST_HIGH = (1e-3, 0.5, 1e-2, 1e-2, 1e-2), (0.3, 4.0, 60.0, 1.2, 1.2)
 _FIRST_START = (0.05, 1.0, 2.0, 0.8, 0.5)
-# Weights of sizes are held at 0 twice as strongly as those of the level itself.
-_SIZES = (1.0, 2.0, 2.0, 2.0, 2.0)
+# Weights of sizes are held at 0 more strongly than those of the level itself.
+_SIZES = (1.0, 3.0, 3.0, 3.0, 3.0)
 _ROUNDS, _OUTLIER = 6, 0.08
 
 

@@ -175,7 +175,7 @@ def test_the_command_says_what_it_wrote_and_refuses_in_one_line(tmp_path):
 
 
 @pytest.mark.parametrize(("model", "on", "said"), [
-    ("Llama-3.1-70B", "4x2xH100-SXM", "spans"), ("Llama-3.1-8B", "4xTPU-v5e", "for Google")])
+    ("Qwen3-235B-A22B", "4x2xH100-SXM", "spans"), ("Llama-3.1-8B", "4xTPU-v5e", "for Google")])
 def test_what_cannot_be_written_is_said(tmp_path, model, on, said):
     planned(tmp_path / "start", model, on, prices=("2",), minimize="latency")
     page = (tmp_path / "start" / "README.md").read_text(encoding="utf-8")

@@ -96,6 +96,7 @@ def test_one_bad_kernel_is_told():
     ("vllm", "mxfp4", "B200-SXM", ("vllm", "trtllm", "mxfp4")),
     ("trtllm", "nvfp4", "B200-SXM", ("sglang", "trtllm", "nvfp4")),
     ("trtllm", "fp8_block", "H200-SXM", ("trtllm", "", "fp8_block")),
+    ("trtllm", "nvfp4", "RTX-PRO-6000", ("trtllm", "", "nvfp4")),
     ("sglang", "bfloat16", "H100-SXM", ("sglang", "", "bfloat16"))])
 def test_whose_grouped_kernels_stand_for_an_engines(engine, format, chip, stands):
     assert kernel_calls.expert_kernel(engine, format, load_chip(chip)) == stands

@@ -15,6 +15,7 @@ import numpy as np
 
 from ridgeline.machine import Chip, Cluster
 from ridgeline.timing.kernels.residual import asked_apart
+from ridgeline.timing.kernels.store import kernel_family
 from ridgeline.timing.roofline import op_bounds
 from ridgeline.work.op import Op
 
@@ -156,7 +157,7 @@ def dense_backend(backend: str, stored: str, chip: Chip) -> str:
     TensorRT-LLM's table of NVFP4 products was taken without its tuner, which chooses among the
     kernels that vLLM uses.
     """
-    if backend == "trtllm" and stored == "nvfp4" and chip.architecture.startswith("Blackwell"):
+    if backend == "trtllm" and stored == "nvfp4" and kernel_family(chip) == "Blackwell":
         return "vllm"
     return backend
 
@@ -176,12 +177,12 @@ def _experts(op: Op, cluster: Cluster, engine: str) -> Call:
 def expert_kernel(backend: str, stored: str, chip: Chip) -> tuple[str, str, str]:
     """The measured grouped kernel that stands for the one an engine runs: backend, kernel, format.
 
-    Servers on Blackwell choose the grouped kernels of TensorRT-LLM's generator where they have
-    them; for TensorRT-LLM itself those were measured inside SGLang. vLLM's 4-bit experts on older
-    chips run in Marlin kernels, whose own table is twice as slow as the same kernel in SGLang and
-    as whole vLLM servers, so SGLang's stands for it.
+    Servers on Blackwell's HBM chips choose the grouped kernels of TensorRT-LLM's generator; for
+    TensorRT-LLM itself those were measured inside SGLang. vLLM's 4-bit experts on other chips run
+    in Marlin kernels, whose own table is twice as slow as the same kernel in SGLang and as whole
+    vLLM servers, so SGLang's stands for it.
     """
-    blackwell = chip.architecture.startswith("Blackwell")
+    blackwell = kernel_family(chip) == "Blackwell"
     if backend == "vllm" and (stored == "int4_wo" or (stored == "mxfp4" and not blackwell)):
         return "sglang", "marlin", "int4_wo"
     if blackwell and backend in ("vllm", "sglang"):
@@ -263,7 +264,7 @@ def _collective(op: Op, cluster: Cluster, engine: str) -> Call:
     from ridgeline.timing.kernels.collective import collective_time
 
     spans, group = int(np.max(op.shape["spans"])), int(np.max(op.shape["group"]))
-    if engine == "vllm" and cluster.chip.architecture.startswith("Blackwell"):
+    if engine == "vllm" and kernel_family(cluster.chip) == "Blackwell":
         # There vLLM fuses the all-reduce with the norm after it, in TensorRT-LLM's kernels.
         engine = "trtllm"
     nodes = max(1, -(-spans // cluster.domain_size)) if group > 1 else 1

@@ -22,7 +22,8 @@ __all__ = ["pools_of", "protocol_of", "run_of"]
 
 # Engines that send the first token by itself.
 _AT_ONCE = ("vllm", "sglang")
-# Tokens of a step of a model that drafts its own (three drafts, each kept 4 times in 5 or less).
+# Tokens of a step of a model that drafts its own: first messages of TensorRT-LLM servers that do
+# came after 2.5 to 2.8 times as many times per token as of those that do not.
 _DRAFTED = 2.5
 
 

@@ -79,8 +79,7 @@ def _head_rules(architecture: Architecture, deployment: Deployment) -> Iterator[
 def _width_rules(architecture: Architecture, deployment: Deployment) -> Iterator[str]:
     widths = {block.ffn.d_ff for block, _ in architecture.blocks
               if isinstance(block.ffn, DenseFfn)}
-    widths |= {block.ffn.shared_d_ff for block, _ in architecture.blocks
-               if isinstance(block.ffn, ExpertFfn) and block.ffn.shared_d_ff}
+    widths |= {ffn.shared_d_ff for ffn, _ in architecture.mixtures if ffn.shared_d_ff}
     for width in sorted(widths):
         if width % deployment.tp:
             yield (f"tp {deployment.tp} does not divide the feed-forward width {width}; "
@@ -88,7 +87,7 @@ def _width_rules(architecture: Architecture, deployment: Deployment) -> Iterator
 
 
 def _expert_rules(architecture: Architecture, deployment: Deployment) -> Iterator[str]:
-    layers = {block.ffn for block, _ in architecture.blocks if isinstance(block.ffn, ExpertFfn)}
+    layers = {ffn for ffn, _ in architecture.mixtures}
     ep, group = deployment.ep, deployment.expert_group
     if not layers:
         if ep > 1:

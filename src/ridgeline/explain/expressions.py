@@ -256,11 +256,11 @@ def _chip(name: str) -> dict[str, float]:
 @lru_cache(maxsize=64)
 def _model(name: str) -> dict[str, float]:
     from ridgeline.model.load import load_architecture
-    from ridgeline.model.parts import Attention, ExpertFfn
+    from ridgeline.model.parts import Attention
 
     found = load_architecture(name)
     heads = [b.mixer for b, _ in found.blocks if isinstance(b.mixer, Attention)]
-    routed = [b.ffn for b, _ in found.blocks if isinstance(b.ffn, ExpertFfn)]
+    routed = [ffn for ffn, _ in found.mixtures]
     share = found.params_by_role.get("attention", 0) / found.total_params
     out = {"params": float(found.total_params), "active": float(found.active_params),
            "kv": float(found.kv_bytes_per_token()), "layers": float(found.n_layers),

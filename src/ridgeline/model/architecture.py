@@ -84,6 +84,12 @@ class Architecture:
         counts = Counter(map(id, self.layers))
         return tuple((block, counts.pop(id(block))) for block in self.layers if id(block) in counts)
 
+    @functools.cached_property
+    def mixtures(self) -> tuple[tuple[ExpertFfn, int], ...]:
+        """Feed-forwards with routed experts, each with its layers."""
+        return tuple((block.ffn, count) for block, count in self.blocks
+                     if isinstance(block.ffn, ExpertFfn))
+
     def block_weights(self) -> Iterator[tuple[Block, Weight, int]]:
         """Every tensor of the layers with its block and how many layers hold one of their own.
 

@@ -126,13 +126,13 @@ def check_active_share(claim: TextClaim, subject: Subject) -> Checked:
 
 def check_count(claim: TextClaim, subject: Subject) -> Checked:
     """Layers, heads, KV heads, experts or vocabulary of a known model."""
-    from ridgeline.model.parts import Attention, ExpertFfn
+    from ridgeline.model.parts import Attention
 
     found = subject.architecture
     if found is None:
         raise BadInput("of which model? name a known one, such as Llama-3-70B")
     mixers = [b.mixer for b, _ in found.blocks if isinstance(b.mixer, Attention)]
-    routed = [b.ffn for b, _ in found.blocks if isinstance(b.ffn, ExpertFfn)]
+    routed = [ffn for ffn, _ in found.mixtures]
     known = {"layers": float(found.n_layers), "vocab": float(found.vocab_size),
              "experts": float(routed[0].n_experts) if routed else 0.0,
              "heads": float(mixers[0].n_heads) if mixers else 0.0,

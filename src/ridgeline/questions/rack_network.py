@@ -12,7 +12,6 @@ from ridgeline.deployment import Deployment
 from ridgeline.economics import domain_limits
 from ridgeline.errors import BadInput, Infeasible
 from ridgeline.machine import Chip, Link
-from ridgeline.model.parts import ExpertFfn
 from ridgeline.quantity import Quantity
 from ridgeline.questions.answer import Cell, Table, Value
 from ridgeline.questions.fit import shortfall
@@ -97,7 +96,7 @@ def _run(ask: Any, sizes: Sizes, chip: Chip, chips: int) -> _Run:
     from ridgeline.model.load import load_architecture
 
     architecture = load_architecture(sizes.name)
-    routed = [b.ffn for b, _ in architecture.blocks if isinstance(b.ffn, ExpertFfn)]
+    routed = [ffn for ffn, _ in architecture.mixtures]
     fields: dict[str, Any] = {
         "model": sizes.name, "prompt": max(1, round(ask.context) - 1), "output": 1,
         "context": max(2, round(ask.context)), "concurrency": max(1, round(ask.batch)),
@@ -205,7 +204,7 @@ def _pool(ask: Any, chip: Chip, chips: int, read: float) -> Table:
 def _all_to_all(ask: Any, chip: Chip, run: _Run) -> Table:
     """Dispatch and combine of a step, in one rack and across several."""
     architecture = run.resolved.architecture
-    routed = [(b.ffn, n) for b, n in architecture.blocks if isinstance(b.ffn, ExpertFfn)]
+    routed = architecture.mixtures
     names = {"racks": "1", "share leaving": "1", "in the rack": "s", "across": "s", "both": "s",
              "against one": "x", "one optical domain": "s"}
     if not routed or chip.scale_up is None or chip.scale_out is None:

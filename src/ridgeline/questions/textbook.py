@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ridgeline.model.architecture import Architecture
-from ridgeline.model.parts import ExpertFfn
 from ridgeline.questions.resolve import Resolved
 from ridgeline.work.experts_read import distinct_experts
 
@@ -76,7 +75,7 @@ def whole_model(resolved: Resolved) -> WholeModel:
         expert = weight.role == "expert"
         params[expert] += weight.elements * repeats
         size[expert] += weight.elements * repeats * formats.bits(weight) / 8
-    routed = [block.ffn for block, _ in architecture.blocks if isinstance(block.ffn, ExpertFfn)]
+    routed = [ffn for ffn, _ in architecture.mixtures]
     layers, width = _attention(architecture)
     compute = (resolved.formats.experts if routed else resolved.formats.dense).compute
     return WholeModel(

@@ -12,7 +12,6 @@ from ridgeline.deployment.rules import broken_rules
 from ridgeline.errors import BadInput, UnknownName
 from ridgeline.machine import Cluster
 from ridgeline.model.architecture import Architecture
-from ridgeline.model.parts import ExpertFfn
 from ridgeline.search.layouts import splits_experts_freely, unrunnable
 from ridgeline.search.offers import Offer
 from ridgeline.timing.adjust import architecture_class
@@ -113,12 +112,8 @@ def _copies(architecture: Architecture, engine: str, steps: Sequence[int]) -> tu
 
     known = set(load_engine(engine).parallelism)
     able = "attention_dp" in known or {"dp", "ep"} <= known
-    useful = _experts(architecture) or architecture_class(architecture) == "mla"
+    useful = architecture.mixtures or architecture_class(architecture) == "mla"
     return tuple(steps) if able and useful else (1,)
-
-
-def _experts(architecture: Architecture) -> bool:
-    return any(isinstance(block.ffn, ExpertFfn) for block, _ in architecture.blocks)
 
 
 def _with_experts(architecture: Architecture, offer: Offer, plan: Deployment
@@ -126,7 +121,7 @@ def _with_experts(architecture: Architecture, offer: Offer, plan: Deployment
     """The plan with every expert split worth trying."""
     group = plan.expert_group
     free = splits_experts_freely(plan.engine)
-    splits = [1, group] if _experts(architecture) and group > 1 else [1]
+    splits = [1, group] if architecture.mixtures and group > 1 else [1]
     between = [group // ways for ways in _EXPERT_TP
                if free and len(splits) > 1 and group % ways == 0 and ways < group]
     found: list[Shape | Invalid] = [_checked(architecture, offer, dataclasses.replace(plan, ep=ep))

@@ -15,7 +15,7 @@ from ridgeline.serving.deployed import Deployed
 from ridgeline.serving.disaggregated import closed_pools
 from ridgeline.serving.measured_run import Protocol, replay_protocol
 from ridgeline.timing.adjust import ServingCase, architecture_class, correction
-from ridgeline.timing.engine import FIXED, EngineCosts, engine_content, n_mixtures
+from ridgeline.timing.engine import FIXED, EngineCosts, engine_content
 from ridgeline.timing.step_table import ComponentTable, Grid, StepTable
 from ridgeline.timing.step_time import StepTimer
 from ridgeline.work.op import Op
@@ -101,13 +101,14 @@ def _only(kind: str, timer: StepTimer) -> Callable[[Sequence[Op]], Any]:
 def _unit_costs(replica: Deployed) -> tuple[StepTable, ...]:
     """Tables of one second a step, layer, mixture, sequence and prompt token, as in FIXED."""
     architecture, copies = replica.architecture, replica.deployment.attention_dp
+    mixtures = float(sum(count for _, count in architecture.mixtures))
     ends, flat = np.array([1.0, 2.0]), np.zeros(1)
     none = Grid(ends, flat, np.zeros((2, 1)))
     nothing = Grid(ends, ends - 1, np.zeros((2, 2)))
     count = Grid(ends, ends - 1, np.array([[1.0, 1.0], [2.0, 2.0]]) / copies)
     return (StepTable(none, nothing, nothing, none, 1.0),
             StepTable(none, nothing, nothing, none, float(architecture.n_layers)),
-            StepTable(none, nothing, nothing, none, float(n_mixtures(architecture))),
+            StepTable(none, nothing, nothing, none, mixtures),
             StepTable(none, nothing, count, none), StepTable(none, count, nothing, none))
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ridgeline.model.architecture import Architecture
-from ridgeline.model.parts import ExpertFfn, LatentAttention, LinearAttention, Mamba, Rwkv
+from ridgeline.model.parts import LatentAttention, LinearAttention, Mamba, Rwkv
 
 __all__ = ["BOUND", "COARSE", "LEVELS", "ServingCase", "architecture_class", "correction"]
 
@@ -54,8 +54,7 @@ def architecture_class(architecture: Architecture) -> str:
         return "hybrid"
     if any(isinstance(m, LatentAttention) for m in mixers):
         return "mla"
-    routed = any(isinstance(block.ffn, ExpertFfn) for block, _ in architecture.blocks)
-    return "moe" if routed else "dense"
+    return "moe" if architecture.mixtures else "dense"
 
 
 @dataclass(frozen=True)

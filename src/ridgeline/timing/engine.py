@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from ridgeline.errors import BadInput
 from ridgeline.model.architecture import Architecture
-from ridgeline.model.parts import ExpertFfn
 
 if TYPE_CHECKING:
     from ridgeline.machine import Chip
 
-__all__ = ["FIXED", "PROMPTS_FIRST", "RESERVED", "EngineCosts", "engine_content", "engine_costs",
-           "n_mixtures"]
+__all__ = ["FIXED", "PROMPTS_FIRST", "RESERVED", "EngineCosts", "engine_content", "engine_costs"]
 
 # Costs beside the kernels, in the order of the columns that the fit works on.
 FIXED = ("step", "layer", "mixture", "sequence", "token")
@@ -73,12 +71,7 @@ class EngineCosts:
     def fixed(self, architecture: Architecture) -> float:
         """What every step pays [s]."""
         return (self.step + self.layer * architecture.n_layers
-                + self.mixture * n_mixtures(architecture))
-
-
-def n_mixtures(architecture: Architecture) -> int:
-    """Layers with routed experts."""
-    return sum(count for block, count in architecture.blocks if isinstance(block.ffn, ExpertFfn))
+                + self.mixture * sum(count for _, count in architecture.mixtures))
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ridgeline.deployment.rules import divisors
 from ridgeline.errors import BadInput
 from ridgeline.model.architecture import Architecture
-from ridgeline.model.parts import Attention, ExpertFfn
+from ridgeline.model.parts import Attention
 
 __all__ = ["SCHEDULES", "Batch", "Layout", "broken_rules", "check_layout", "nearest_valid"]
 
@@ -104,7 +104,7 @@ def _heads(architecture: Architecture) -> set[int]:
 def _expert_rules(architecture: Architecture, layout: Layout) -> list[str]:
     if layout.ep == 1:
         return []
-    counts = {b.ffn.n_experts for b, _ in architecture.blocks if isinstance(b.ffn, ExpertFfn)}
+    counts = {ffn.n_experts for ffn, _ in architecture.mixtures}
     if not counts:
         return [f"ep {layout.ep} needs experts; {architecture.name} is dense"]
     out = [f"{n} experts do not divide by ep {layout.ep}" for n in counts if n % layout.ep]

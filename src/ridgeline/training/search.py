@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from ridgeline.deployment.rules import divisors
 from ridgeline.machine import Cluster
 from ridgeline.model.architecture import Architecture
-from ridgeline.model.parts import ExpertFfn
 from ridgeline.numeric import Numeric
 from ridgeline.training.layout import Batch, Layout, broken_rules
 from ridgeline.training.memory import Tuning, device_items
@@ -93,8 +92,7 @@ class _Grid:
 def _groups(architecture: Architecture, cluster: Cluster) -> Iterator[tuple[int, int, int]]:
     """Tensor degrees within a domain, context and expert degrees."""
     n = cluster.n_chips
-    experts = max((b.ffn.n_experts for b, _ in architecture.blocks
-                   if isinstance(b.ffn, ExpertFfn)), default=1)
+    experts = max((ffn.n_experts for ffn, _ in architecture.mixtures), default=1)
     for tp, cp in itertools.product(divisors(n, cluster.domain_size), _CONTEXT):
         if n % (tp * cp) == 0:
             for ep in divisors(experts, n):

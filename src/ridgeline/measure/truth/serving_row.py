@@ -12,7 +12,6 @@ from ridgeline.deployment import Deployment
 from ridgeline.errors import BadInput, RidgelineError
 from ridgeline.measure.truth.names import architecture_named, look_up
 from ridgeline.measure.truth.recipes import UNPUBLISHED, Recipe, recipe_of
-from ridgeline.model.parts import ExpertFfn
 
 __all__ = ["Pool", "ServingRow", "read_serving_row"]
 
@@ -178,9 +177,8 @@ def _release(model: str) -> tuple[bool, bool]:
         architecture = architecture_named(model)
     except RidgelineError:
         return False, False
-    routed = any(isinstance(block.ffn, ExpertFfn) for block, _ in architecture.blocks)
-    return routed, (architecture.weight_format == "fp8_block"
-                    or model.startswith(_BLOCK_RELEASES))
+    return bool(architecture.mixtures), (architecture.weight_format == "fp8_block"
+                                         or model.startswith(_BLOCK_RELEASES))
 
 
 def _engine(row: Row) -> str:

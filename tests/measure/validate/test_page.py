@@ -1,10 +1,12 @@
 import json
 
+import numpy as np
 from click.testing import CliRunner
 
 from ridgeline.cli.validate import validate_command
+from ridgeline.measure.validate.figure import figures_of
 from ridgeline.measure.validate.page import accuracy_page
-from ridgeline.measure.validate.run import validate_files
+from ridgeline.measure.validate.run import FileReport, validate_files
 from ridgeline.timing.constants import ENVIRONMENT
 from ridgeline.truth_data import shipped_file
 
@@ -34,3 +36,11 @@ def test_a_written_page_has_its_pictures_beside_it(tmp_path):
     assert result.exit_code == 0, result.output
     assert "![Predicted against measured: kernels](errors/kernels.svg)" in page.read_text()
     assert (tmp_path / "errors" / "kernels.svg").read_text().count("<circle") > 10
+
+
+def test_two_tables_of_one_schema_have_a_figure_each():
+    one = np.array([1.0, 2.0])
+    reports = [FileReport(file, "serving_latency", 2, 2, (), (), {"tpot": (one, one, one)},
+                          {"tpot": "s"}, ())
+               for file in ("serving_latency.csv.xz", "serving_latency_partial.csv.xz")]
+    assert list(figures_of(reports)) == ["serving_latency", "serving_latency_partial"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from ridgeline.measure.validate.run import FileReport
 from ridgeline.report.figure import Axis, Figure, Line, Scatter
@@ -15,7 +16,9 @@ PAGE_POINTS = 200
 def figures_of(reports: Sequence[FileReport]) -> dict[str, Figure]:
     """The figures of a page by short name: one of all kernels, one of each other table."""
     kernels = [r for r in reports if "time" in r.points]
-    others = {r.schema: [r] for r in reports if r.points and "time" not in r.points}
+    # By file: two tables of one schema (a scored one, a partial one) have a figure each.
+    others = {Path(r.file).name.split(".")[0]: [r] for r in reports
+              if r.points and "time" not in r.points}
     groups = {"kernels": kernels, **others} if kernels else others
     return {name: accuracy_figure(group, PAGE_POINTS) for name, group in groups.items()}
 

@@ -331,7 +331,7 @@ class Reference:
         seconds += sum(table.prefill(new, past) for _, new, past in prompts)
         if rows:
             context = sum(job.known for job in decoding) / len(decoding)
-            seconds += table.decode(batch, context)
+            seconds += (table.beside_prompts if prompts else table.decode)(batch, context)
             if drafts:
                 plain = (table.fixed + table.tokens(batch) + table.logits(batch)
                          + table.decode(batch, context))
@@ -525,6 +525,7 @@ class RankedReference:
             own += table.logits(ranks * ends) if ends else 0.0
             if decoding:
                 context = sum(job.known for job in decoding) / len(decoding)
-                own += table.decode(ranks * len(decoding), context)
+                grid = table.beside_prompts if prompts else table.decode
+                own += grid(ranks * len(decoding), context)
             slowest = max(slowest, own)
         return table.fixed + table.tokens(sum(tokens)) * share(sum(tokens)) + slowest

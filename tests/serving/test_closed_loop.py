@@ -11,14 +11,15 @@ from ridgeline.timing.step_table import Grid, StepTable
 FLAT = np.zeros(1)
 
 
-def linear_table(fixed=1e-3, token=1e-5, context=1e-7, chunk=2e-6, row=1e-6):
+def linear_table(fixed=1e-3, token=1e-5, context=1e-7, chunk=2e-6, row=1e-6, beside=1.0):
     """A step time that is linear in everything, so that interpolation is exact."""
     ends, far = np.array([1.0, 1e5]), np.array([0.0, 1e6])
+    decode = context * ends[:, None] * far[None, :]
     return StepTable(
         tokens=Grid(ends, FLAT, token * ends[:, None]),
         prefill=Grid(ends, far, chunk * ends[:, None] + 0 * far[None, :]),
-        decode=Grid(ends, far, context * ends[:, None] * far[None, :]),
-        logits=Grid(ends, FLAT, row * ends[:, None]), fixed=fixed)
+        decode=Grid(ends, far, decode), logits=Grid(ends, FLAT, row * ends[:, None]), fixed=fixed,
+        mixed=None if beside == 1 else Grid(ends, far, beside * decode))
 
 
 def step_by_step(table, concurrency, prompts, outputs, policy):
@@ -61,7 +62,8 @@ def step_by_step(table, concurrency, prompts, outputs, policy):
         seconds += sum(table.prefill(new, past) for new, past in pieces)
         if decoding:
             context = sum(prompts[r] + made[r] for r in decoding) / len(decoding)
-            seconds += table.decode(len(decoding), context)
+            grid = table.beside_prompts if pieces else table.decode
+            seconds += grid(len(decoding), context)
         if decoding or joining:
             seconds += table.logits(len(decoding) + len(joining))
         now += seconds
@@ -92,12 +94,12 @@ def step_by_step(table, concurrency, prompts, outputs, policy):
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 40)), min_size=1, max_size=25),
        st.integers(1, 8), st.sampled_from(["mixed", "first"]), st.integers(4, 64),
        st.integers(1, 6), st.one_of(st.none(), st.integers(100, 400)),
-       st.sampled_from([0.5, 1.0]))
+       st.sampled_from([0.5, 1.0]), st.sampled_from([1.0, 3.0]))
 def test_jumping_equals_stepping(requests, concurrency, prompts_mode, budget, most, capacity,
-                                 reserve):
+                                 reserve, beside):
     prompts, outputs = [r[0] for r in requests], [r[1] for r in requests]
     policy = Policy(budget, most, capacity, prompts_mode, reserve)
-    table = linear_table()
+    table = linear_table(beside=beside)
     got = replay_closed_loop(table, concurrency=concurrency, prompts=prompts, outputs=outputs,
                              policy=policy)
     ttft, tpot, end = step_by_step(table, concurrency, prompts, outputs, policy)

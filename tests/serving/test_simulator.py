@@ -27,7 +27,8 @@ def table_of(fixed=1e-3, token=1e-5, context=1e-7, chunk=2e-6, past=1e-9, row=1e
         tokens=Grid(x, FLAT, (token * np.array([1.0, 5.0, 1e5]))[:, None]),
         prefill=Grid(x, y, chunk * x[:, None] + past * x[:, None] * y[None, :]),
         decode=Grid(x, y, context * x[:, None] * bent[None, :] + 1e-6 * x[:, None]),
-        logits=Grid(x, FLAT, row * x[:, None]), fixed=fixed)
+        logits=Grid(x, FLAT, row * x[:, None]), fixed=fixed,
+        mixed=Grid(x, y, 2.5 * context * x[:, None] * bent[None, :] + 3e-6 * x[:, None]))
 
 
 TABLE = table_of()

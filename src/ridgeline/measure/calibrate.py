@@ -57,6 +57,7 @@ RECIPES = {
     "moe": Recipe(("moe",), f"{_FIT}.moe", "fit_moe"),
     "attention_prefill": Recipe(("attention_prefill",), f"{_FIT}.attention", "fit_prefill"),
     "attention_decode": Recipe(("attention_decode",), f"{_FIT}.attention", "fit_decode"),
+    "attention_mixed": Recipe(("attention_mixed",), f"{_FIT}.attention_mixed", "fit_mixed"),
     "mla_prefill": Recipe(("mla",), f"{_FIT}.mla", "fit_mla", {"phase": "prefill"}),
     "mla_decode": Recipe(("mla",), f"{_FIT}.mla", "fit_mla", {"phase": "decode"}),
     "mla_bmm": Recipe(("mla_bmm",), f"{_FIT}.mla", "fit_bmm"),

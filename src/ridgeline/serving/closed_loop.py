@@ -178,7 +178,7 @@ class _Loop:
         for _, tokens, past in pieces:
             seconds += table.prefill(tokens, past)
         if decoding:
-            seconds += table.decode(decoding, self._context())
+            seconds += table.beside_prompts(decoding, self._context())
         if decoding + finished:
             seconds += table.logits(decoding + finished)
         return seconds

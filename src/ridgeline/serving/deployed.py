@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -93,7 +94,17 @@ class Deployed:
         policy = self.policy
         return table_work(ops, max_tokens=float(policy.token_budget),
                           max_sequences=float(min(policy.max_num_seqs, 4096)),
-                          max_context=float(self.max_context), fixed=fixed)
+                          max_context=float(self.max_context), fixed=fixed,
+                          mixed=_beside_prompts if self.mixes else None)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether decoding takes longer in steps that read prompts too: one kernel serves both."""
+        from ridgeline.timing.kernels.attention_mixed import decodes_in_prompt_kernel
+
+        plan = self.deployment
+        return (self.policy.prompts == "mixed" and plan.engine not in self.cluster.chip.kernels
+                and decodes_in_prompt_kernel(plan.engine, self.cluster.chip, self.formats.kv.name))
 
     @functools.cached_property
     def table(self) -> StepTable:
@@ -111,15 +122,22 @@ def tables_together(replicas: Sequence[Deployed]) -> list[StepTable]:
     seconds = seconds_together([(one.timer, part.ops)
                                 for one, work in zip(replicas, works, strict=True)
                                 for part in work.parts])
-    for at, (one, work) in enumerate(zip(replicas, works, strict=True)):
-        count = len(work.parts)
-        plain = work.table(seconds[at * count:(at + 1) * count])
+    rest = iter(seconds)
+    for one, work in zip(replicas, works, strict=True):
+        plain = work.table(list(itertools.islice(rest, len(work.parts))))
         # Attention copies schedule their own sequences, side by side.
         copies = one.deployment.attention_dp
         # Where functools.cached_property looks first.
         vars(one)["table"] = with_unit_costs(plain, sequence=one.costs.sequence / copies,
                                              token=one.costs.token / copies)
     return [one.table for one in replicas]
+
+
+def _beside_prompts(op: Op) -> Op:
+    """A decoding op as it runs in a step that reads prompts too."""
+    if op.kind != "attention" or op.labels["form"] != "attention":
+        return op
+    return dataclasses.replace(op, labels={**op.labels, "phase": "mixed"})
 
 
 def _micro_batch(step: Step, stages: int) -> Step:

@@ -115,7 +115,7 @@ def prompt_step(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: 
     seconds += table[new + rows] + table[n[at.LOGIT_AT] + rows + n[at.JOINED]]
     if batch > 0:
         context = n[at.BASE] / batch + n[at.STEP] + 1
-        seconds += decode_seconds(n, table, batch, context)
+        seconds += decode_seconds(n, table, batch, context, new)
         if n[at.DRAFTS] > 0:
             seconds += drafting_seconds(n, x, table, batch, context)
     pass_time(n, x, trace, delayed(x, seconds * x[at.PROMPTS]), batch)
@@ -242,7 +242,7 @@ def draft_step(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: F
     rows = batch * (1 + n[at.DRAFTS])
     context = n[at.BASE] / batch + n[at.STEP] + 1
     seconds = (table[rows] + table[n[at.LOGIT_AT] + rows]
-               + decode_seconds(n, table, batch, context)
+               + decode_seconds(n, table, batch, context, 0)
                + drafting_seconds(n, x, table, batch, context))
     pass_time(n, x, trace, delayed(x, seconds), batch)
     accept(n, x, slot, job, when, table, hist)

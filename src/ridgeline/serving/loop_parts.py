@@ -43,11 +43,14 @@ def prompt_seconds(n: Ints, table: Floats, new: int, past: int) -> float:
 
 
 @compiled
-def decode_seconds(n: Ints, table: Floats, batch: int, context: float) -> float:
-    """Seconds that decoding sequences add [s], linear in their mean context."""
+def decode_seconds(n: Ints, table: Floats, batch: int, context: float, new: int) -> float:
+    """Seconds that decoding sequences add [s], linear in their mean context.
+
+    `new`: prompt tokens read beside them.
+    """
     j = cell(table, n[at.CONTEXT_AT], n[at.CONTEXTS], context)
     x = n[at.CONTEXT_AT] + j
-    low = n[at.DECODE_AT] + batch * n[at.CONTEXTS] + j
+    low = (n[at.MIXED_AT] if new > 0 else n[at.DECODE_AT]) + batch * n[at.CONTEXTS] + j
     return (table[low] + (table[low + 1] - table[low]) * (context - table[x])
             / (table[x + 1] - table[x]))
 

@@ -121,7 +121,7 @@ def joint_seconds(n: IntRows, x: FloatRows, table: Floats, first: int, ranks: in
             own += x[r][at.OWN]
         if batch > 0:
             context = n[r][at.BASE] / batch + n[r][at.STEP] + 1
-            own += decode_seconds(n[r], table, batch, context)
+            own += decode_seconds(n[r], table, batch, context, tokens)
         slowest = max(slowest, own)
     return table[n[first][at.SHARED_AT] + total] + slowest
 

@@ -68,7 +68,7 @@ def make_draft_room(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, key
 def drafting_seconds(n: Ints, x: Floats, table: Floats, batch: int, context: float) -> float:
     """Time of drafting for a batch, in shares of a plain decode step [s]."""
     plain = (table[batch] + table[n[at.LOGIT_AT] + batch]
-             + decode_seconds(n, table, batch, context))
+             + decode_seconds(n, table, batch, context, 0))
     return n[at.DRAFTS] * x[at.DRAFT_COST] * plain
 
 

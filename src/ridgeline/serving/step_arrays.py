@@ -50,19 +50,23 @@ def flatten_table(table: StepTable, scheduler: Scheduler) -> StepArrays:
     logits[0] = 0.0
     contexts = np.asarray(table.decode.y, float)
     grid = np.broadcast_to(rows[:, None], (len(rows), len(contexts)))
-    decode = table.decode.at(grid, np.broadcast_to(contexts[None, :], grid.shape))
+    lengths = np.broadcast_to(contexts[None, :], grid.shape)
+    decode = table.decode.at(grid, lengths)
     past, prompts = np.asarray(table.prefill.y, float), np.asarray(table.prefill.values, float)
     if len(past) == 1:      # no dependence on the past: two equal columns
         past, prompts = np.array([0.0, 1.0]), np.repeat(prompts, 2, axis=1)
     parts = [tokens, logits, decode.ravel(), contexts, np.asarray(table.prefill.x, float), past,
-             prompts.ravel(), together]
-    if scheduler.speculation:
-        parts.append(scheduler.speculation.chances)
+             prompts.ravel(), together,
+             scheduler.speculation.chances if scheduler.speculation else np.zeros(0)]
+    if table.mixed is not None:
+        parts.append(table.mixed.at(grid, lengths).ravel())
     starts = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
     places = zip((at.LOGIT_AT, at.DECODE_AT, at.CONTEXT_AT, at.CHUNK_AT, at.PAST_AT, at.PROMPT_AT,
                   at.SHARED_AT, at.ACCEPT_AT),
                  (int(start) for start in starts[1:9]), strict=True)
-    sizes = ((at.CONTEXTS, len(contexts)), (at.CHUNKS, len(parts[4])), (at.PASTS, len(past)))
+    mixed = int(starts[2] if table.mixed is None else starts[9])
+    sizes = ((at.MIXED_AT, mixed), (at.CONTEXTS, len(contexts)), (at.CHUNKS, len(parts[4])),
+             (at.PASTS, len(past)))
     return StepArrays(np.ascontiguousarray(np.concatenate(parts)), (*places, *sizes))
 
 

@@ -69,6 +69,8 @@ def scaled(table: StepTable, factor: float) -> StepTable:
     grids = {name: dataclasses.replace(getattr(table, name),
                                        values=getattr(table, name).values * factor)
              for name in ("tokens", "prefill", "decode", "logits")}
+    if table.mixed is not None:
+        grids["mixed"] = dataclasses.replace(table.mixed, values=table.mixed.values * factor)
     return dataclasses.replace(table, fixed=table.fixed * factor, **grids)
 
 

@@ -91,6 +91,8 @@ class StepTable:
         decode: by decoding sequences and their mean context.
         logits: by rows that need logits.
         fixed: paid by every step.
+        mixed: by decoding sequences and their context, instead of `decode`, in a step that reads
+            prompts too; None: as without prompts.
     """
 
     tokens: Grid
@@ -98,6 +100,12 @@ class StepTable:
     decode: Grid
     logits: Grid
     fixed: float = 0.0
+    mixed: Grid | None = None
+
+    @property
+    def beside_prompts(self) -> Grid:
+        """Of decoding sequences in a step that reads prompts too."""
+        return self.decode if self.mixed is None else self.mixed
 
     def seconds(self, *, prefill_tokens: Any = 0.0, past: Any = 0.0, sequences: Any = 0.0,
                 context: Any = 1.0, finished: Any = 0.0) -> Array:
@@ -114,18 +122,24 @@ class StepTable:
             *(np.asarray(v, float) for v in (prefill_tokens, past, sequences, context, finished)))
         return (self.fixed + self.tokens.at(p + n)
                 + np.where(p > 0, self.prefill.at(p, past), 0.0)
-                + np.where(n > 0, self.decode.at(n, context), 0.0)
+                + np.where(n > 0, self._decoding(p, n, context), 0.0)
                 + np.where(n + done > 0, self.logits.at(n + done), 0.0))
+
+    def _decoding(self, p: Array, n: Array, context: Array) -> Array:
+        alone = self.decode.at(n, context)
+        return alone if self.mixed is None else np.where(p > 0, self.mixed.at(n, context), alone)
 
 
 def with_unit_costs(table: StepTable, *, sequence: float, token: float) -> StepTable:
     """The table with costs a decoding sequence and a prompt token on top [s]."""
     return dataclasses.replace(
-        table,
-        prefill=Grid(table.prefill.x, table.prefill.y,
-                     table.prefill.values + token * table.prefill.x[:, None]),
-        decode=Grid(table.decode.x, table.decode.y,
-                    table.decode.values + sequence * table.decode.x[:, None]))
+        table, prefill=_raised(table.prefill, token), decode=_raised(table.decode, sequence),
+        mixed=None if table.mixed is None else _raised(table.mixed, sequence))
+
+
+def _raised(grid: Grid, each: float) -> Grid:
+    """The grid with a cost for each one along its first axis on top."""
+    return Grid(grid.x, grid.y, grid.values + each * grid.x[:, None])
 
 
 @dataclass(frozen=True)
@@ -154,6 +168,10 @@ class ComponentTable:
     def decode(self, x: float, y: float) -> Array:
         """By decoding sequences and their context."""
         return np.array([part.decode(x, y) for part in self.parts])
+
+    def beside_prompts(self, x: float, y: float) -> Array:
+        """By decoding sequences and their context, in a step that reads prompts too."""
+        return np.array([part.beside_prompts(x, y) for part in self.parts])
 
     def logits(self, x: float) -> Array:
         """By rows that need logits."""
@@ -188,7 +206,8 @@ class TableWork:
     """A table before it is timed, in the order of its fields.
 
     Attributes:
-        parts: tokens, prefill, decode, logits.
+        parts: tokens, prefill, decode, logits; then mixed, where decoding takes longer beside
+            prompts.
         fixed: seconds paid by every step.
     """
 
@@ -197,19 +216,21 @@ class TableWork:
 
     def table(self, seconds: Sequence[Any]) -> StepTable:
         """The table, with the seconds of each part's ops."""
-        tokens, prefill, decode, logits = (
+        tokens, prefill, decode, logits, *mixed = (
             part.grid(of_part) for part, of_part in zip(self.parts, seconds, strict=True))
-        return StepTable(tokens, prefill, decode, logits, self.fixed)
+        return StepTable(tokens, prefill, decode, logits, self.fixed, *mixed)
 
 
 def table_work(ops_of: Callable[[Mapping[Follows, Step]], Sequence[Op]], *, max_tokens: float,
-               max_sequences: float, max_context: float, fixed: float = 0.0) -> TableWork:
+               max_sequences: float, max_context: float, fixed: float = 0.0,
+               mixed: Callable[[Op], Op] | None = None) -> TableWork:
     """The four parts of a deployment's step on grids, with the ops to be timed for each.
 
     Args:
         ops_of: ops of one step for each part (see `work.step.part_ops`).
         max_tokens, max_sequences, max_context: how far the grids reach.
         fixed: seconds paid by every step.
+        mixed: a decoding op as it runs beside prompts; None: as it runs alone.
     """
     tokens = _positions(max(max_tokens, max_sequences))
     rows = _positions(max_sequences, 16, 4)
@@ -228,8 +249,10 @@ def table_work(ops_of: Callable[[Mapping[Follows, Step]], Sequence[Op]], *, max_
     grids = {"tokens": (tokens, one), "prefill": (chunk, past), "decode": (rows, lengths),
              "logits": (rows, one)}
     ops = ops_of(steps)
-    return TableWork(tuple(Part(*grids[part], tuple(op for op in ops if op.follows == part))
-                           for part in steps), fixed)
+    parts = [Part(*grids[part], tuple(op for op in ops if op.follows == part)) for part in steps]
+    if mixed is not None:
+        parts.append(Part(rows, lengths, tuple(mixed(op) for op in parts[2].ops)))
+    return TableWork(tuple(parts), fixed)
 
 
 def tabulate(ops_of: Callable[[Step], Sequence[Op]], timer: Timer, *, max_tokens: float,

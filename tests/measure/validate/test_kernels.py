@@ -69,7 +69,7 @@ def test_groups_cover_every_row_once(table):
 WIRED = {"attention_prefill": 10, "attention_decode": 10, "collective": 10, "ep_a2a": 10,
          "gemm": 8, "grouped_gemm": 20, "elementwise": 8, "quantize": 8,
          "mla": 8, "mla_bmm": 8, "linear_attention": 8, "moe": 12, "wideep_moe": 20,
-         "attention_module": 10}
+         "attention_module": 10, "attention_mixed": 6}
 
 
 @pytest.mark.parametrize("kind", WIRED)

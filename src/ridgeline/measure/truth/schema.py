@@ -81,6 +81,8 @@ _KERNELS = (
             "batch seq_len q_heads kv_heads head_dim", "window"),
     _kernel("attention_decode", "source gpu backend kernel dtype kv_dtype",
             "batch kv_len q_heads kv_heads head_dim", "window"),
+    _kernel("attention_mixed", "source gpu backend kernel dtype kv_dtype",
+            "prompt_tokens batch kv_len q_heads kv_heads head_dim"),
     _kernel("attention_module", "source gpu backend kernel op model dtype kv_dtype gemm_dtype",
             "heads batch q_len", "past_len compress_ratio"),
     _kernel("mla", "source gpu backend kernel phase dtype kv_dtype",

@@ -174,6 +174,15 @@ def _decode(at: Labels, c: Columns) -> KernelTime:
         kernel=at["kernel"], version=at["version"], warm=True)
 
 
+def _mixed(at: Labels, c: Columns) -> KernelTime:
+    from ridgeline.timing.kernels.attention_mixed import mixed_decode_time
+
+    return mixed_decode_time(
+        chip_named(at["gpu"]), batch=c["batch"], kv_len=c["kv_len"], q_heads=c["q_heads"],
+        kv_heads=c["kv_heads"], head_dim=at["head_dim"], kv_format=_plain(at["kv_dtype"]),
+        backend=at["backend"])
+
+
 def _window(c: Columns) -> Any:
     import numpy as np
 
@@ -290,6 +299,7 @@ CALLS = {
     "grouped_gemm": Call(("gpu", "dtype"), _grouped),
     "attention_prefill": Call(_ATTENTION, _prefill),
     "attention_decode": Call(_ATTENTION, _decode),
+    "attention_mixed": Call(("gpu", "backend", "kernel", "dtype", "kv_dtype", "head_dim"), _mixed),
     "mla": Call((*_ENGINE, "phase", "dtype", "kv_dtype"), _mla),
     "mla_bmm": Call((*_ENGINE, "op", "dtype"), _mla_bmm),
     "linear_attention": Call((*_ENGINE, "op", "phase"), _linear),

@@ -28,9 +28,9 @@ Advance = Callable[[int], None]
 # Schema -> module with a `predict` function.
 PREDICTORS = {
     **dict.fromkeys(
-        ("gemm", "attention_prefill", "attention_decode", "attention_module", "mla", "mla_bmm",
-         "moe", "wideep_moe", "linear_attention", "elementwise", "quantize", "collective",
-         "ep_a2a", "grouped_gemm"), "ridgeline.measure.validate.kernels"),
+        ("gemm", "attention_prefill", "attention_decode", "attention_mixed", "attention_module",
+         "mla", "mla_bmm", "moe", "wideep_moe", "linear_attention", "elementwise", "quantize",
+         "collective", "ep_a2a", "grouped_gemm"), "ridgeline.measure.validate.kernels"),
     "models": "ridgeline.measure.validate.models",
     "memory": "ridgeline.measure.validate.memory",
     "serving_latency": "ridgeline.measure.validate.serving_latency",

@@ -206,3 +206,19 @@ def test_latent_projections_share_one_product():
     names = [op.name for op in ops]
     assert "qkv_a_proj" in names and "kv_a_proj" not in names
     assert next(op.shape["n"] for op in ops if op.name == "qkv_a_proj") == 1536 + 576
+
+
+@pytest.mark.parametrize(("engine", "there", "back", "copies"), [
+    ("vllm", "all_gather", "reduce_scatter", 4.0), ("sglang", "all_to_all", "all_to_all", 3.59961),
+    ("trtllm", "all_to_all", "all_to_all", 3.59961)])
+def test_tokens_of_attention_copies_go_to_their_experts_as_the_engine_sends_them(
+        engine, there, back, copies):
+    """vLLM gathers all copies' tokens; others send each to the devices with any of its 8 experts:
+    4 (1 - (3/4)^8) of 4."""
+    plan = Deployment(engine=engine, attention_dp=4, ep=4)
+    ops = {op.name: op for op in step_ops(load_architecture("Qwen3-30B-A3B"), plan, FORMATS,
+                                          decode_step(sequences=40.0, context=100.0))}
+    assert ops["dispatch"].labels["collective"] == there
+    assert ops["combine"].labels["collective"] == back
+    for name in ("dispatch", "combine"):
+        assert float(ops[name].message_bytes) == pytest.approx(10 * copies * 2048 * 2, rel=1e-5)

@@ -11,6 +11,10 @@ from ridgeline.work.experts_read import distinct_experts
 from ridgeline.work.op import Op
 from ridgeline.work.rank import Rank
 
+# Engines that exchange tokens of attention copies by gathering them all, unless told otherwise
+# (vLLM's documentation of expert parallel deployment).
+_GATHERING = ("vllm",)
+
 
 @singledispatch
 def feed_forward_ops(ffn: object, d_model: int, repeats: float, rank: Rank) -> list[Op]:
@@ -99,22 +103,27 @@ def _grouped(ffn: ExpertFfn, width: float, repeats: float, rank: Rank) -> Op:
 def _dispatch(ffn: ExpertFfn, width: float, repeats: float, rank: Rank) -> list[Op]:
     """Tokens to their experts in the expert format's activations, and 16-bit results back.
 
-    A token goes once to each device that holds any of its experts.
+    A token goes once to each device that holds any of its experts. vLLM's default backend
+    (`allgather_reducescatter`) gives all tokens of all copies to every device instead, and sums.
     """
     plan = rank.deployment
     group = plan.expert_group
     # Each of a token's top-k choices falls on one of `ep` devices.
     reached = distinct_experts(n_experts=float(plan.ep), top_k=1.0,
                                batch_size=float(ffn.top_k))
+    gathers = plan.engine in _GATHERING
+    there, back = (("all_to_all", "all_to_all") if plan.ep > 1 and not gathers
+                   else ("all_gather", "reduce_scatter"))
     out_bytes = 1.0 if rank.formats.experts.compute in ("fp8", "fp4") else rank.activation
-    rows = rank.tokens * (reached if plan.ep > 1 else float(group))
+    rows = rank.tokens * (float(plan.attention_dp) if gathers
+                          else reached if plan.ep > 1 else float(group))
     shape = {"tokens": rank.tokens, "hidden": width, "top_k": float(ffn.top_k),
              "experts": float(ffn.n_experts), "group": float(group), "spans": float(group)}
     return [
         Op("dispatch", "collective", "network", repeats=repeats, shape=shape,
            message_bytes=rows * width * out_bytes,
-           labels={"collective": "all_to_all" if plan.ep > 1 else "all_gather"}),
+           labels={"collective": there}),
         Op("combine", "collective", "network", repeats=repeats, shape=shape,
            message_bytes=rows * width * rank.activation,
-           labels={"collective": "all_to_all" if plan.ep > 1 else "reduce_scatter"}),
+           labels={"collective": back}),
     ]

@@ -37,6 +37,10 @@ class Job:
         return self.prompt + self.made
 
 
+# Sizes of captured graphs [tokens].
+CAPTURED = (1, 2, 4, *range(8, 257, 8), *range(272, 4097, 16))
+
+
 class Cache:
     """Hashed blocks: who uses them, and lists of unused ones by tier, oldest first."""
 
@@ -516,7 +520,7 @@ class RankedReference:
         table, ranks, share = self.table, len(parts), self.rules.ranks.share
         tokens = [rows + sum(new for _, new, _ in prompts) for _, rows, prompts in parts]
         if max(tokens) <= self.rules.ranks.pad_to:
-            tokens = [max(tokens)] * ranks
+            tokens = [next(size for size in CAPTURED if size >= max(tokens))] * ranks
         slowest = 0.0
         for (decoding, rows, prompts), count in zip(parts, tokens, strict=True):
             own = table.tokens(ranks * count) * (1 - share(ranks * count)) if count else 0.0

@@ -43,6 +43,11 @@ def test_without_graphs_nothing_is_padded():
     assert ranks_of(replica_of(cuda_graphs=False)).pad_to == 0
 
 
+def test_vllm_captures_graphs_for_twice_the_sequences_a_copy_may_run():
+    assert ranks_of(replica_of(max_num_seqs=100)).pad_to == 200
+    assert ranks_of(replica_of(engine="sglang", max_num_seqs=100)).pad_to == 256
+
+
 def test_static_batches_and_departures_are_not_decided_ahead():
     one = replica_of(machine="H200", attention_dp=1, ep=1)
     assert ranks_of(one).count == 1

@@ -11,7 +11,9 @@ from test_simulator_rules import CACHE, SPECULATION, SWAP, hashed, with_rules
 
 from ridgeline.errors import BadInput, UnknownName
 from ridgeline.serving.autoscale import Autoscale, simulate_scaled
+from ridgeline.serving.compiled import plain
 from ridgeline.serving.load import Load, generate_requests
+from ridgeline.serving.loop_ranks import captured
 from ridgeline.serving.pools import PoolFleet, simulate_pools
 from ridgeline.serving.ranks import simulate_ranks
 from ridgeline.serving.replicas import Fleet, simulate_replicas
@@ -111,6 +113,12 @@ def test_a_full_rank_makes_its_requests_wait_though_another_has_room():
                      for name in ("turns", "fewest"))
     assert turns.queue_wait.mean() > 1.2 * fewest.queue_wait.mean()
     assert np.percentile(turns.queue_wait, 90) > 1.3 * np.percentile(fewest.queue_wait, 90)
+
+
+@pytest.mark.parametrize(("tokens", "size"), [
+    (1, 1), (2, 2), (3, 4), (5, 8), (8, 8), (9, 16), (250, 256), (257, 272), (512, 512)])
+def test_graphs_are_captured_at_fixed_sizes(tokens, size):
+    assert plain(captured)(tokens) == size
 
 
 def test_padding_never_makes_a_step_shorter():

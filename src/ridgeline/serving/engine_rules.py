@@ -46,9 +46,11 @@ def ranks_of(replica: Deployed) -> Ranks:
     experts = replica.tabulated(_experts_only(replica.timer)).tokens
     whole = replica.table.tokens
     share = np.clip(experts.values[:, 0] / np.maximum(whole.values[:, 0], 1e-30), 0.0, 1.0)
+    largest = load_engine(plan.engine).cuda_graph_max_batch if plan.cuda_graphs else 0
+    if plan.engine == "vllm":       # its default: twice the sequences that may run at once
+        largest = min(largest, 2 * max(1, int(replica.policy.max_num_seqs) // plan.attention_dp))
     return Ranks(plan.attention_dp, _BALANCE.get(plan.engine, "fewest"),
-                 tuple(zip(whole.x.tolist(), share.tolist(), strict=True)),
-                 load_engine(plan.engine).cuda_graph_max_batch if plan.cuda_graphs else 0)
+                 tuple(zip(whole.x.tolist(), share.tolist(), strict=True)), largest)
 
 
 def _experts_only(timer: Callable[[Sequence[Op]], Any]) -> Callable[[Sequence[Op]], Any]:

@@ -96,6 +96,20 @@ def compose(n: Ints, x: Floats, slot: Ints, job: Ints, when: Floats, table: Floa
 
 
 @compiled
+def captured(tokens: int) -> int:
+    """The least size of a captured graph that holds so many tokens of a rank.
+
+    Engines capture 1, 2, 4, then every 8 tokens up to 256, then every 16.
+    """
+    if tokens <= 2:
+        return tokens
+    if tokens <= 4:
+        return 4
+    every = 8 if tokens <= 256 else 16
+    return (tokens + every - 1) // every * every
+
+
+@compiled
 def tokens_together(n: IntRows, first: int, ranks: int, drafts: int, prompts: bool
                     ) -> tuple[int, int]:
     """(tokens all ranks work on, tokens ranks are padded to or 0) of a step with so many drafts."""
@@ -103,7 +117,10 @@ def tokens_together(n: IntRows, first: int, ranks: int, drafts: int, prompts: bo
     for r in range(first, first + ranks):
         tokens = n[r][at.BATCH] * (1 + drafts) + (n[r][at.NEW] if prompts else 0)
         most, total = max(most, tokens), total + tokens
-    return (most * ranks, most) if most <= n[first][at.PAD_TO] else (total, 0)
+    if most <= n[first][at.PAD_TO]:
+        most = captured(most)
+        return most * ranks, most
+    return total, 0
 
 
 @compiled

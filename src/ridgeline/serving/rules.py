@@ -105,8 +105,8 @@ class Ranks:
             wait, as vLLM counts) or "turns".
         shared: (tokens of all ranks, share of the table's time by tokens that all ranks work on
             together), between which the share is linear; empty: none is shared.
-        pad_to: where no rank has more tokens than this, all are padded to the fullest one, as
-            captured graphs need; 0: never.
+        pad_to: where no rank has more tokens than this, all are padded to the captured graph that
+            holds the fullest one; 0: never.
     """
 
     count: int = 1

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from ridgeline.serving import layout as at
+from ridgeline.serving.compiled import plain
+from ridgeline.serving.loop_ranks import captured
 from ridgeline.serving.scheduler import Scheduler
 from ridgeline.timing.step_table import StepTable
 
@@ -44,6 +46,8 @@ def flatten_table(table: StepTable, scheduler: Scheduler) -> StepArrays:
     rows = ranks * np.arange(scheduler.sequences + 1, dtype=float)
     verified = scheduler.sequences * (1 + scheduler.drafts)
     most = max(scheduler.token_budget, verified)
+    if ranks > 1:       # a captured graph can be larger than the fullest step
+        most = max(most, plain(captured)(min(most, scheduler.ranks.pad_to)))
     counts = ranks * np.arange(most + 1, dtype=float)
     tokens, together = _by_tokens(table, scheduler, counts)
     logits = table.logits.at(counts)

@@ -91,7 +91,9 @@ def microbatch_work(architecture: Architecture, *, tp: int, cp: int, ep: int,
             causal triangle is saved.
     """
     group = max(1, ep // tp)
-    deployment = Deployment(tp=tp, attention_dp=group, ep=min(ep, tp * group))
+    # Not a server's: trainers send tokens to their experts all to all.
+    deployment = Deployment(engine="transformers", tp=tp, attention_dp=group,
+                            ep=min(ep, tp * group))
     sequences = micro_batch * group
     tokens = seq / cp
     step = Step(prefill_tokens=tokens * sequences, prefill_sequences=sequences,

@@ -173,10 +173,22 @@ def _rule_notes(done: Simulated) -> list[str]:
     if rules.prefix_cache:
         notes.append("A prefix found in host memory or on disk is loaded beside the step that "
                      "needs it, which lasts at least as long.")
+    slower = _beside_prompts(done)
+    if slower > 1.05 and not isinstance(fleet, PoolFleet):
+        notes.append(f"Decoding sequences take {slower:.2g} times as long in steps that read prompts "
+                     "too, at the mean batch: one kernel serves both.")
     if rules.swap:
         notes.append(f"The host has room for {rules.swap.tokens:,} tokens of preempted sequences; "
                      "moving them delays the step.")
     return notes
+
+
+def _beside_prompts(done: Simulated) -> float:
+    """Time of decoding sequences beside prompts over that alone, at the run's mean batch."""
+    setup, table = done.setup, done.setup.replica.table
+    batch = max(1.0, done.runs[0].mean_batch / setup.decoding)
+    context = float((setup.requests.prompt + setup.requests.output / 2).mean())
+    return table.beside_prompts(batch, context) / table.decode(batch, context)
 
 
 def _copies(rules: Scheduler) -> str:

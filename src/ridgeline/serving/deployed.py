@@ -13,6 +13,7 @@ from ridgeline.deployment.operands import Formats
 from ridgeline.machine import Cluster
 from ridgeline.memory.inference import Footprint, footprint
 from ridgeline.model.architecture import Architecture
+from ridgeline.model.parts import Attention
 from ridgeline.numeric import maximum, where
 from ridgeline.serving.closed_loop import Policy
 from ridgeline.timing.engine import PROMPTS_FIRST, RESERVED, EngineCosts, engine_costs
@@ -99,11 +100,17 @@ class Deployed:
 
     @property
     def mixes(self) -> bool:
-        """Whether decoding takes longer in steps that read prompts too: one kernel serves both."""
+        """Whether decoding takes longer in steps that read prompts too: one kernel serves both.
+
+        Models whose attention that kernel cannot do (sinks, heads wider than 256) run in another.
+        """
         from ridgeline.timing.kernels.attention_mixed import decodes_in_prompt_kernel
 
         plan = self.deployment
+        mixers = [block.mixer for block, _ in self.architecture.kinds_of_layer]
         return (self.policy.prompts == "mixed" and plan.engine not in self.cluster.chip.kernels
+                and not any(isinstance(mixer, Attention) and (mixer.sinks or mixer.head_dim > 256)
+                            for mixer in mixers)
                 and decodes_in_prompt_kernel(plan.engine, self.cluster.chip, self.formats.kv.name))
 
     @functools.cached_property

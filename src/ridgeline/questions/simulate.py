@@ -175,8 +175,8 @@ def _rule_notes(done: Simulated) -> list[str]:
                      "needs it, which lasts at least as long.")
     slower = _beside_prompts(done)
     if slower > 1.05 and not isinstance(fleet, PoolFleet):
-        notes.append(f"Decoding sequences take {slower:.2g} times as long in steps that read prompts "
-                     "too, at the mean batch: one kernel serves both.")
+        notes.append(f"Decoding sequences take {slower:.2g} times as long in steps that read "
+                     "prompts too, at the mean batch: one kernel serves both.")
     if rules.swap:
         notes.append(f"The host has room for {rules.swap.tokens:,} tokens of preempted sequences; "
                      "moving them delays the step.")

@@ -74,6 +74,7 @@ def test_a_window_ends_the_walk():
 @pytest.mark.parametrize(("engine", "chip", "cache", "meant"), [
     ("vllm", "RTX-PRO-6000", "bf16", True), ("vllm", "A100-SXM-80GB", "fp16", True),
     ("vllm", "RTX-4090", "bf16", True), ("vllm", "H100-SXM", "bf16", False),
+    ("vllm", "T4", "fp16", False),
     ("vllm", "B200-SXM", "bf16", False), ("vllm", "RTX-PRO-6000", "fp8", False),
     ("sglang", "RTX-PRO-6000", "bf16", False), ("trtllm", "RTX-4090", "bf16", False)])
 def test_whom_it_concerns(engine, chip, cache, meant):

@@ -32,7 +32,7 @@ from ridgeline.timing.kernels.attention import (
 )
 from ridgeline.timing.kernels.family import chip_cases
 from ridgeline.timing.kernels.result import Distance, KernelTime
-from ridgeline.timing.kernels.store import calibration_name, kernel_family
+from ridgeline.timing.kernels.store import calibration_name, family_of, kernel_family
 
 ROWS = 64.0
 """Query rows, and keys, of a tile of the kernel [tokens]."""
@@ -95,9 +95,12 @@ def mixed_form(*, batch: Numeric, kv_len: Numeric, q_heads: Numeric, kv_heads: N
 
 
 def decodes_in_prompt_kernel(engine: str, chip: Chip, kv_format: str) -> bool:
-    """Whether an engine's step with prompts puts decoding sequences into the prompts' kernel."""
+    """Whether an engine's step with prompts puts decoding sequences into the prompts' kernel.
+
+    The kernel needs an Ampere card or a newer one.
+    """
     return (engine == "vllm" and kernel_family(chip) == "warp-mma"
-            and kv_element_bytes(kv_format) > 1.5)
+            and family_of(chip.architecture) != "Turing" and kv_element_bytes(kv_format) > 1.5)
 
 
 @functools.cache

@@ -132,6 +132,14 @@ def test_limits_and_scaling_show_in_the_answer():
     assert scaled.value("replica_starts") >= 1
 
 
+@pytest.mark.parametrize(("fields", "said"), [
+    ({"machine": "RTX-PRO-6000"}, True), ({"machine": "RTX-PRO-6000", "engine": "sglang"}, False),
+    ({"machine": "RTX-PRO-6000", "model": "gpt-oss-20b"}, False), ({"machine": "H100"}, False)])
+def test_decoding_that_prompts_slow_down_is_told(fields, said):
+    answer = ask(fields, rate=12.0, requests=300)
+    assert any("in steps that read prompts too" in note for note in answer.notes) == said
+
+
 def test_swapping_spares_prompts_from_being_read_again():
     fields = {"machine": "RTX-4090", "weights": "fp8", "prompt": 2000, "output": 1000}
     plain = ask(fields, rate=3.0, requests=200, scheduler="vllm")

@@ -13,20 +13,22 @@ from ridgeline.search.rated import Rated, corrected_log, correction_lines, rated
 from ridgeline.search.space import Shape, shapes
 from ridgeline.serving.latency import corrected
 from ridgeline.serving.measured_run import STEADY
+from ridgeline.timing.engine import BEHIND
 
 CASES = [("Llama-3.1-8B", "1xH100-SXM"), ("Llama-3.1-70B", "8xH100-SXM"),
          ("gpt-oss-120b", "4xB200-SXM"), ("DeepSeek-V3", "8xB200-SXM")]
 WORK = [(4000, 1000), (500, 200), (8000, 200), (200, 2000), (20000, 500)]
 
 
-def widest(model, on, **fields):
-    """The replica over all chips with no pipeline."""
+def widest(model, on, copies=1, **fields):
+    """The replica over all chips with no pipeline, or with attention copies the last of them."""
     asked = planned(PlanAsk(model, (on,), **fields))
     found = [s for s in shapes(asked.space.architecture, asked.space.offers[0],
                                asked.space.choices)
-             if isinstance(s, Shape) and s.deployment.pp == 1 and s.deployment.ep == 1
+             if isinstance(s, Shape) and s.deployment.pp == 1
+             and (s.deployment.ep == 1 or copies > 1)
              and s.chips == asked.space.offers[0].cluster.n_chips
-             and s.deployment.attention_dp == 1]
+             and s.deployment.attention_dp == copies]
     one = rated(asked.space.architecture, found[-1], asked.requests, (None,), 1024)
     assert isinstance(one, Rated)
     return asked, Aggregated(one)
@@ -44,6 +46,24 @@ def test_within_the_margins_of_the_replay(model, on, engine, load):
             steady, _ = row_of(made, asked.goal, 0, batch)
             exact = _exact(asked, made, Key(0, 0, batch))
             off = asked.requests.margins
+            assert off.fast_wait < exact.ttft / steady.ttft[0] < off.slow_wait, (prompt, batch)
+            assert off.fast < exact.tpot / steady.tpot[0] < off.slow, (prompt, batch)
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
+@pytest.mark.parametrize("load", [{}, {"rate": 1.0}], ids=["closed", "open"])
+@pytest.mark.parametrize(("model", "on", "copies"), [("DeepSeek-V3", "8xB200-SXM", 8),
+                                                     ("Qwen3-30B-A3B", "4xH100-SXM", 4)])
+def test_attention_copies_too(model, on, copies, engine, load):
+    for prompt, output in WORK:
+        asked, made = widest(model, on, copies, prompt=prompt, output=output, engines=(engine,),
+                             **load)
+        for batch in (1, 16, 128):
+            if batch > made.rated.rooms[0]:
+                continue
+            steady, _ = row_of(made, asked.goal, 0, batch)
+            exact = _exact(asked, made, Key(0, 0, batch))
+            off = made.rated.margins(np.array([float(batch)]))
             assert off.fast_wait < exact.ttft / steady.ttft[0] < off.slow_wait, (prompt, batch)
             assert off.fast < exact.tpot / steady.tpot[0] < off.slow, (prompt, batch)
 
@@ -103,5 +123,5 @@ def test_a_correction_by_batch_is_the_engine_layers_own():
         at = np.array([batch])
         assert np.exp(corrected_log(tpot_line, at))[0] * 0.02 == pytest.approx(found.tpot)
         assert np.exp(corrected_log(ttft_line, at))[0] * (
-            costs.request + costs.queue * 0.7) == pytest.approx(found.ttft)
+            costs.request + 0.7 + BEHIND * found.tpot) == pytest.approx(found.ttft)
     assert asked.requests.new == 3000

@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ridgeline.serving.closed_loop import Policy, protocol_lengths, replay_closed_loop
+from ridgeline.serving.closed_loop import (
+    LoopResult,
+    Policy,
+    protocol_lengths,
+    replay_closed_loop,
+)
 from ridgeline.timing.step_table import Grid, StepTable
 
 FLAT = np.zeros(1)
@@ -27,7 +32,7 @@ def step_by_step(table, concurrency, prompts, outputs, policy):
     n = len(prompts)
     arrival, first, last = [0.0] * n, [0.0] * n, [0.0] * n
     waiting, running, made, computed = list(range(min(concurrency, n))), [], {}, {}
-    upcoming, now = list(range(len(waiting), n)), 0.0
+    upcoming, now, waited = list(range(len(waiting), n)), 0.0, 0
     while waiting or running:
         mixed = policy.prompts == "mixed"
 
@@ -42,9 +47,20 @@ def step_by_step(table, concurrency, prompts, outputs, policy):
             held = sum(prompts[r] + policy.reserve * outputs[r] for r in inside)
             return held <= policy.kv_capacity
 
+        def filled():
+            if not policy.fill:
+                return len(waiting) >= policy.copies
+            left = sum(prompts[r] - computed.get(r, 0) for r in waiting)
+            return len(running) + left >= policy.fill * policy.token_budget
+
         pieces, joining = [], []
         decoding = list(running)
-        if waiting and admissible(waiting[0]):
+        able = bool(waiting) and admissible(waiting[0])
+        if able and running and waited < policy.wait and not filled():
+            waited, able = waited + 1, False
+        elif able:
+            waited = 0
+        if able:
             budget = max(1, policy.token_budget - (len(running) if mixed else 0))
             decoding = list(running) if mixed else []
             while waiting and budget > 0 and admissible(waiting[0], joining):
@@ -58,14 +74,27 @@ def step_by_step(table, concurrency, prompts, outputs, policy):
                     break
                 joining.append(waiting.pop(0))
         total = sum(p[0] for p in pieces) + len(decoding)
-        seconds = table.fixed + table.tokens(total)
-        seconds += sum(table.prefill(new, past) for new, past in pieces)
+        copies = [[] for _ in range(policy.copies)]
+        for piece in pieces:
+            min(copies, key=lambda held: sum(p[0] for p in held)).append(piece)
+        held = max(copies, key=lambda held: sum(p[0] for p in held))
+        most = -(-len(decoding) // policy.copies) * policy.copies
+        # Long prompts are read a copy's part of the budget at a time, on as many copies as can be.
+        mine, new = sum(p[0] for p in held), sum(p[0] for p in pieces)
+        busy = min(len(waiting) + len(joining), policy.copies)
+        share = 1.0 if policy.copies == 1 or not pieces else min(
+            1.0, max(policy.token_budget / policy.copies, new / busy) / mine)
+        full = most + policy.copies * mine * share
+        seconds = table.fixed + (table.tokens(total) if policy.copies == 1 else
+                                 0.3 * table.tokens(total) + 0.7 * table.tokens(full))
+        seconds += share * sum(table.prefill(new, past) for new, past in held)
         if decoding:
             context = sum(prompts[r] + made[r] for r in decoding) / len(decoding)
             grid = table.beside_prompts if pieces else table.decode
-            seconds += grid(len(decoding), context)
+            seconds += grid(most, context)
         if decoding or joining:
-            seconds += table.logits(len(decoding) + len(joining))
+            rows = -(-(len(decoding) + len(joining)) // policy.copies) * policy.copies
+            seconds += table.logits(rows)
         now += seconds
         finished = []
         for request in decoding:
@@ -94,14 +123,15 @@ def step_by_step(table, concurrency, prompts, outputs, policy):
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 40)), min_size=1, max_size=25),
        st.integers(1, 8), st.sampled_from(["mixed", "first"]), st.integers(4, 64),
        st.integers(1, 6), st.one_of(st.none(), st.integers(100, 400)),
-       st.sampled_from([0.5, 1.0]), st.sampled_from([1.0, 3.0]))
+       st.sampled_from([0.5, 1.0]), st.sampled_from([1.0, 3.0]), st.sampled_from([0, 0, 3]),
+       st.sampled_from([0.0, 0.8]), st.sampled_from([1, 1, 2, 5]))
 def test_jumping_equals_stepping(requests, concurrency, prompts_mode, budget, most, capacity,
-                                 reserve, beside):
+                                 reserve, beside, wait, fill, copies):
     prompts, outputs = [r[0] for r in requests], [r[1] for r in requests]
-    policy = Policy(budget, most, capacity, prompts_mode, reserve)
+    policy = Policy(budget, most, capacity, prompts_mode, reserve, wait, fill, copies)
     table = linear_table(beside=beside)
     got = replay_closed_loop(table, concurrency=concurrency, prompts=prompts, outputs=outputs,
-                             policy=policy)
+                             policy=policy, together=lambda _: 0.3)
     ttft, tpot, end = step_by_step(table, concurrency, prompts, outputs, policy)
     # Requests that end in the same step may hand their places on in another order.
     assert np.sort(got.ttft) == pytest.approx(np.sort(ttft), rel=1e-9, abs=1e-12)
@@ -118,6 +148,14 @@ def test_one_request_alone_by_hand():
     decode = [1e-3 + 1e-5 + 1e-7 * length + 1e-6 for length in (101, 102)]
     assert got.ttft[0] == pytest.approx(prompt)
     assert got.tpot[0] == pytest.approx(sum(decode) / 2)
+
+
+def test_a_run_cut_short_counts_its_first_wave_for_what_it_is():
+    """Two of four requests arrived at once; in the whole run it would be two of twenty."""
+    times = np.array([4.0, 4.0, 1.0, 1.0])
+    cut = LoopResult(times, times, 9.0, 4, first_wave=2, later=18)
+    assert cut.mean_ttft == pytest.approx(0.1 * 4 + 0.9 * 1) == cut.mean_tpot
+    assert LoopResult(times, times, 9.0, 4).mean_ttft == 2.5
 
 
 def test_lengths_fill_the_protocol_range_evenly():

@@ -11,7 +11,11 @@ from ridgeline.deployment.operands import settle_formats
 from ridgeline.machine import Cluster
 from ridgeline.model.load import load_architecture
 from ridgeline.serving.deployed import Deployed
-from ridgeline.serving.disaggregated import queue_in_closed_loop
+from ridgeline.serving.disaggregated import (
+    closed_pools,
+    prompt_times,
+    queue_in_closed_loop,
+)
 from ridgeline.serving.latency import (
     COMPONENTS,
     KINDS,
@@ -25,7 +29,6 @@ from ridgeline.serving.latency import (
 )
 from ridgeline.serving.measured_run import STEADY, Protocol, protocol_named
 from ridgeline.timing.adjust import BOUND, LEVELS, architecture_class, correction
-from ridgeline.timing.engine import EngineCosts
 
 
 def replica(model="Llama-3.1-8B", chip="H100-SXM", longest=4096, **fields):
@@ -42,7 +45,7 @@ def ask(pools, concurrency, protocol="", **changes):
 
 def test_more_users_wait_longer():
     one = replica()
-    found = [ask(Pools(one, one), c) for c in (1, 8, 64)]
+    found = [ask(Pools(one), c) for c in (1, 8, 64)]
     assert [f.ttft for f in found] == sorted(f.ttft for f in found)
     assert [f.tpot for f in found] == sorted(f.tpot for f in found)
 
@@ -62,22 +65,22 @@ def test_a_component_replay_is_the_replay():
     one = replica()
     tables = component_table(one)
     load = {"concurrency": 8, "prompt": 500, "output": 50}
-    tpot, wait, _, _ = raw_latency(Pools(one, one), (tables, tables), STEADY, **load)
+    tpot, wait, _, _ = raw_latency(Pools(one), (tables, tables), STEADY, **load)
     plain = one.tabulated(dataclasses.replace(one.timer, costs=type(one.costs)()))
-    alone = raw_latency(Pools(one, one), (plain, plain), STEADY, **load)
+    alone = raw_latency(Pools(one), (plain, plain), STEADY, **load)
     assert float(tpot[:len(KINDS)].sum()) == pytest.approx(float(alone[0]), rel=1e-6)
     assert float(wait[:len(KINDS)].sum()) == pytest.approx(float(alone[1]), rel=1e-6)
 
 
 def test_pools_apart_do_not_make_decoding_wait_for_prompts():
     mixed, apart = replica(), Pools(replica(), replica(), 1, 2)
-    together = ask(Pools(mixed, mixed), 32, prompt=4000)
+    together = ask(Pools(mixed), 32, prompt=4000)
     assert ask(apart, 32, prompt=4000).tpot < together.tpot
 
 
 def test_corrections_stay_within_their_bound():
     one = replica()
-    case = case_of(Pools(one, one), protocol="", concurrency=8, prompt=1000, output=100)
+    case = case_of(Pools(one), protocol="", concurrency=8, prompt=1000, output=100)
     huge = {"all": {"": [50.0] * 5}}
     assert abs(correction(huge, case)) <= BOUND
     assert correction({}, case) == 0.0
@@ -95,7 +98,7 @@ def test_classes(model, kind):
 def test_intervals_widen_for_models_and_chips_never_measured():
     def width(model, chip, **fields):
         one = replica(model, chip, **fields)
-        low, high = ask(Pools(one, one), 8).tpot_spread[1:3]
+        low, high = ask(Pools(one), 8).tpot_spread[1:3]
         return high - low
 
     known = width("gpt-oss-120b", "H200-SXM", tp=2)
@@ -106,7 +109,7 @@ def test_intervals_widen_for_models_and_chips_never_measured():
 @pytest.mark.parametrize("customers", [1, 2, 5, 20])
 def test_closed_queue_keeps_little_s_law(customers):
     """N = X (R + D), and the server is never more than fully busy."""
-    visit = queue_in_closed_loop(customers=customers, service=0.5, servers=1, away=2.0)
+    visit = queue_in_closed_loop(customers=customers, service=0.5, each=0.5, away=2.0)
     rate = customers / (visit + 2.0)
     assert rate * 0.5 <= 1 + 1e-9 and visit >= 0.5
     assert math.isclose(customers, rate * (visit + 2.0))
@@ -120,10 +123,29 @@ def test_clients_that_get_tokens_in_bundles_see_shorter_gaps():
 
 
 def test_first_tokens_wait_for_their_message_and_the_next_poll():
-    costs = EngineCosts(first_token_steps=7.0, stream=0.5, poll=0.5)
-    assert first_steps(Protocol(stream=30, poll=10), costs) == 20.0
-    assert first_steps(Protocol(), costs) == 7.0
-    assert first_steps(STEADY, costs) == 0.0
+    """The step that runs, the one decided ahead, 29 more tokens, half of ten steps."""
+    assert first_steps(STEADY) == first_steps(Protocol()) == 1.5
+    assert first_steps(Protocol(stream=30, poll=10)) == 1.5 + 29 + 5
+
+
+def test_many_prompts_share_a_step_of_a_prefill_worker():
+    one = replica()
+    alone, each = prompt_times(one.table, prompt=500, budget=8192)
+    assert each < alone
+    assert prompt_times(one.table, prompt=500)[1] == pytest.approx(float(alone))
+    small = closed_pools(one.table, one.table, concurrency=64, prompt=500, output=100,
+                         prefill_workers=1, decode_workers=1)
+    large = closed_pools(one.table, one.table, concurrency=64, prompt=500, output=100,
+                         prefill_workers=1, decode_workers=1, budget=8192)
+    assert large.ttft < small.ttft
+
+
+def test_equal_replicas_are_still_two_pools():
+    """Prefill and decode of one deployment share their object in a cache, and are apart."""
+    one = replica()
+    assert case_of(Pools(one, one), protocol="", concurrency=8, prompt=1000,
+                   output=100).mode == "disagg"
+    assert case_of(Pools(one), protocol="", concurrency=8, prompt=1000, output=100).mode == "agg"
 
 
 def test_attention_copies_share_what_sequences_cost():

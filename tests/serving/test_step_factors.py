@@ -33,7 +33,7 @@ def test_the_closed_loop_has_the_means_of_the_engine_layer(fields, concurrency):
     replica = replica_of(**fields)
     found = step_factors(replica, concurrency, 1000, 200)
     prompt, output = round(1000 * STRETCH), round(200 * STRETCH)
-    goal = latency(Pools(replica, replica), STEADY, concurrency=concurrency, prompt=prompt,
+    goal = latency(Pools(replica), STEADY, concurrency=concurrency, prompt=prompt,
                    output=output)
     rules = dataclasses.replace(
         engine_scheduler(replica, Scheduler.of_policy(replica.policy)),

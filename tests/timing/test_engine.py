@@ -19,7 +19,6 @@ def test_factors_hold_where_servers_and_kernels_were_measured_side_by_side(engin
 def test_a_chip_of_another_family_keeps_its_measured_kernels():
     found = engine_costs("vllm", load_chip("RTX-PRO-6000"))
     assert found.kernels == () and found.factor("grouped_matmul") == 1.0
-    assert found.queue >= 1.0       # no wait for prompts is shorter than these kernels say
     assert found.layer == engine_costs("vllm").layer
 
 

@@ -44,6 +44,20 @@ def test_tables_made_together_are_the_replicas_own():
         assert table.fixed == alone.table.fixed
 
 
+@pytest.mark.parametrize(("chip", "engine", "slower"), [
+    ("RTX-PRO-6000", "vllm", True), ("RTX-3090", "vllm", True), ("H100-SXM", "vllm", False),
+    ("RTX-PRO-6000", "sglang", False), ("RTX-PRO-6000", "trtllm", False)])
+def test_decoding_takes_longer_beside_prompts_where_one_kernel_serves_both(chip, engine, slower):
+    (one,) = replicas("Llama-3.1-8B", chip, ({"engine": engine},))
+    assert one.mixes == slower == (one.table.mixed is not None)
+    beside, alone = (grid(64.0, 1500.0) for grid in (one.table.beside_prompts, one.table.decode))
+    assert beside > 1.2 * alone if slower else beside == alone
+    if slower:
+        work = one.table_work().parts[4]
+        assert [op.labels["phase"] for op in work.ops if op.kind == "attention"] == ["mixed"]
+        assert np.array_equal(one.timer(work.ops), seconds_together([(one.timer, work.ops)])[0])
+
+
 def counted(monkeypatch):
     """Sizes of the evaluations that are made, as they are made."""
     made, evaluate = [], kernel_calls._evaluated

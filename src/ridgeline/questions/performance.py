@@ -218,7 +218,7 @@ def replayed_performance(resolved: Resolved, protocol: Protocol = STEADY,
     # Lengths spread below the nominal ones: aim their mean at what was asked.
     long_in, long_out = (protocol.stretch(law)
                          for law in (protocol.prompt_law, protocol.output_law))
-    found = latency(Pools(replica, replica), protocol, concurrency=concurrency,
+    found = latency(Pools(replica), protocol, concurrency=concurrency,
                     prompt=max(1, round(new * long_in)),
                     output=max(1, round(work.output * long_out)))
     batch = min(float(concurrency), float(replica.policy.max_num_seqs),

@@ -83,7 +83,7 @@ def _decode(replica: Deployed, batches: Array, contexts: Array, lengths: tuple[f
     The correction is that of the workload's own prompts and outputs at every context.
     """
     anchors = 2.0 ** np.arange(13)
-    pools = Pools(replica, replica)
+    pools = Pools(replica)
     cases = [case_of(pools, protocol="", concurrency=float(b), prompt=lengths[0],
                      output=max(lengths[1], 1.0)) for b in anchors]
     factors = np.exp([correction(learned("tpot", case), case) for case in cases])

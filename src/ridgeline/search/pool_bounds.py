@@ -2,13 +2,13 @@
 
 A unit of w prefill and m decode replicas at a batch of B has m B requests in flight, and
 
-    w >= max(1, m B s / (0.9 k (O - 1) t(B)))
-    e2e >= e_f c' (r + q s) + e (O - 1) t(n),   n >= B t0(n) / (t0(n) + 0.9 t(B) (1 + 1 / B))
-    e2e >= min(e_f c' q, e c) (O - 1) B min over n <= B of t0(n) / n
+    w >= max(1, m B s' / (0.9 (O - 1) t(B)))
+    e2e >= e_f c' (r + s) + e (O - 1) t(n),   n >= B t0(n) / (t0(n) + 0.9 t(B) (1 + 1 / B))
+    e2e >= min(e_f c', e c) (O - 1) B min over n <= B of t0(n) / n
 
-with s the time of a prompt alone, k the attention copies of a prefill replica, t0 the step, t the
-step corrected by c and never below its floor, r, q and c' the engine's time for a request, factor
-on its wait and correction of it, e_f and e the margins of the form. Who waits for a prompt does
+with s the time of a prompt alone, s' of each of many, t0 the step, t the step corrected by c and
+never below its floor, r and c' the engine's time for a request and correction of its wait, e_f and
+e the margins of the form. Who waits for a prompt does
 not decode: at a prefill pool that is at most 0.9 full, few do (first bound on e2e), and fewer
 sequences never make a token cheaper (second).
 """
@@ -51,15 +51,14 @@ class PrefillSide:
     watts: Array
 
     @classmethod
-    def of(cls, replicas: Sequence[Rated], prompt_s: Sequence[float], matched: float
-           ) -> PrefillSide:
-        """Columns of replicas, each with its time of a prompt."""
+    def of(cls, replicas: Sequence[Rated], prompt_s: Sequence[float], each_s: Sequence[float],
+           matched: float) -> PrefillSide:
+        """Columns of replicas, each with its time of a prompt alone and of each of many."""
         def column(values: Any) -> Array:
             return np.array([float(value) for value in values])[:, None]
 
-        copies = column(r.shape.deployment.attention_dp for r in replicas)
-        alone = column(prompt_s)
-        return cls(alone / copies / matched, alone, column(r.shape.chips for r in replicas),
+        return cls(column(each_s) / matched, column(prompt_s),
+                   column(r.shape.chips for r in replicas),
                    column(r.shape.chips * r.shape.offer.usd_per_chip_hour for r in replicas),
                    column(r.shape.chips * (r.shape.offer.chip.tdp or math.nan) for r in replicas))
 
@@ -74,7 +73,7 @@ class DecodeSide:
         rate: prompts a second that it takes at each batch, at least.
         full: least e2e when all of the batch has to be served [s].
         chips, rent, watts: of the replica.
-        queue, request: factor and summand of a first token's wait.
+        queue, request: factor and summand of a first token's wait at least.
     """
 
     batch: Array
@@ -108,7 +107,7 @@ class DecodeSide:
         step, counts = one.curves.decode(batch), np.arange(1.0, max(batch, default=1.0) + 1)
         steps, places = one.curves.decode(counts), batch.astype(int) - 1
         visit = np.maximum(slowest, matched * gaps * step * bent * (1 + 1 / batch))
-        waits = off.fast_wait * late * costs.queue
+        waits = off.fast_wait * late
         if not one.requests.open:
             visit = np.minimum(visit, ttft / waits)
         # The least step of so many sequences or more: steps do not quite rise with them.
@@ -120,8 +119,7 @@ class DecodeSide:
         return cls(batch, off.fast * gaps * np.maximum(alone * bent, one.floors(batch)),
                    batch / (gaps * step * bent), full, shape.chips,
                    shape.chips * shape.offer.usd_per_chip_hour,
-                   shape.chips * (shape.offer.chip.tdp or math.nan), late * costs.queue,
-                   late * costs.request)
+                   shape.chips * (shape.offer.chip.tdp or math.nan), late, late * costs.request)
 
 
 def _decoding(away: Array, batch: Array, visit: Array) -> Any:

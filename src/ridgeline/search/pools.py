@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import itertools
 import math
@@ -28,7 +27,8 @@ from ridgeline.search.rated import (
     corrected_log,
     correction_lines,
 )
-from ridgeline.serving.latency import Pools, case_of
+from ridgeline.serving.disaggregated import prompt_times
+from ridgeline.serving.latency import Pools, case_of, first_steps
 from ridgeline.serving.measured_run import STEADY
 
 __all__ = ["DECODE_WORKERS", "TwoPools", "best_pairs", "kv_transfer_time",
@@ -94,11 +94,8 @@ class TwoPools:
                 f"{DECODE_WORKERS[setting]} decode {_degrees(many.deployment)} batch={batch:g}")
 
     def pools(self, decode_workers: int = 1, prefill_workers: int = 1) -> Pools:
-        """Both pools for serving.latency, which tells one pool from two by their replicas."""
-        first = self.prefill.replica
-        if first is self.decode.replica:
-            first = copy.copy(first)
-        return Pools(self.decode.replica, first, decode_workers, prefill_workers)
+        """Both pools for serving.latency."""
+        return Pools(self.decode.replica, self.prefill.replica, decode_workers, prefill_workers)
 
     @property
     def transfer_s(self) -> float:
@@ -110,11 +107,25 @@ class TwoPools:
         return float(kv_transfer_time(kv_bytes=self.kv_bytes, bandwidth=lanes * link.bandwidth,
                                       latency=link.latency))
 
+    @functools.cached_property
+    def _prompt(self) -> tuple[float, float]:
+        """Time of one prompt alone on a prefill replica, and of each of many, as closed_pools has
+        them."""
+        replica = self.prefill.replica
+        alone, each = prompt_times(replica.table, prompt=self.prefill.requests.new,
+                                   copies=replica.deployment.attention_dp,
+                                   budget=replica.policy.token_budget)
+        return float(alone), each
+
     @property
     def prompt_s(self) -> float:
-        """Time of one prompt alone on a prefill replica, as closed_pools has it."""
-        table, new = self.prefill.replica.table, self.prefill.requests.new
-        return float(table.fixed + table.tokens(new) + table.prefill(new, 0.0) + table.logits(1.0))
+        """Time of one prompt alone on a prefill replica."""
+        return self._prompt[0]
+
+    @property
+    def each_s(self) -> float:
+        """Time a prompt that a prefill replica takes when it has enough of them."""
+        return self._prompt[1]
 
     def prefill_workers(self, decode_workers: Any, batch: Array) -> Array:
         """Prefill replicas that keep up with so many decode replicas at a batch."""
@@ -122,12 +133,8 @@ class TwoPools:
         step = curves.decode(batch)
         step = step * np.exp(corrected_log(self._lines[0], batch))
         rate = decode_workers * batch / (max(output - 1, 1) * step)
-        matched = np.maximum(1.0, np.ceil(rate * self.prompt_s / self._copies / MATCHED - 1e-9))
+        matched = np.maximum(1.0, np.ceil(rate * self.each_s / MATCHED - 1e-9))
         return np.asarray(matched)
-
-    @property
-    def _copies(self) -> int:
-        return self.prefill.shape.deployment.attention_dp
 
     @functools.cached_property
     def _lines(self) -> tuple[Line, Line]:
@@ -146,28 +153,28 @@ class TwoPools:
         """
         curves, requests = self.decode.curves, self.decode.requests
         costs = self.decode.replica.costs
-        servers, inside, flying = workers * self._copies, batch, decode_workers * batch
-        service, output = self.prompt_s, max(1, requests.mean_output)
+        inside, flying = batch, decode_workers * batch
+        service, each, output = self.prompt_s, self.each_s / workers, max(1, requests.mean_output)
         for _ in range(4):
             n = np.maximum(1.0, inside)
             tpot = curves.decode(n)
             away = tpot * output
-            # R = s / m (1 + (C - 1) / C Q), Q = C R / (R + away), solved for R.
-            half = 0.5 * (away - service / servers * flying)
-            visit = np.maximum(service, np.sqrt(half * half + service / servers * away) - half)
+            # R = e (1 + (C - 1) / C Q), Q = C R / (R + away), solved for R.
+            half = 0.5 * (away - each * flying)
+            visit = np.maximum(service, np.sqrt(half * half + each * away) - half)
             inside = 0.5 * inside + 0.5 * batch * away / (away + visit)
-        first = service * (flying / servers + 1) / 2
+        first = (each * flying + service) / 2
         wait = (np.full(visit.shape, service) if requests.open
                 else visit + np.maximum(0.0, first - visit) / STEADY.waves)
         tpot_line, ttft_line = self._lines
-        tpot = np.maximum(tpot * np.exp(corrected_log(tpot_line, batch)),
-                          self.decode.floors(batch))
-        ttft = costs.request + costs.queue * wait
+        tpot = tpot * np.exp(corrected_log(tpot_line, batch))
+        ttft = costs.request + wait + first_steps(STEADY) * tpot
+        tpot = np.maximum(tpot, self.decode.floors(batch))
         if ttft_line != (0.0, 0.0):
             ttft = ttft * np.exp(corrected_log(ttft_line, batch))
         ttft = np.maximum(ttft, self.prefill.ttft_floor) + self.transfer_s
         return Times(ttft, tpot, ttft + (output - 1) * tpot, self._share(workers, decode_workers),
-                     costs.queue * service / servers)
+                     each)
 
     def _share(self, workers: Array, decode_workers: Array) -> Array:
         """Share of the rent that goes to prompts."""
@@ -247,7 +254,8 @@ def promising_pairs(architecture: Architecture, rated: Sequence[Rated], goal: Go
     made: list[tuple[float, int, TwoPools]] = []
     for group, kv in _groups(architecture, rated):
         alone = [TwoPools(one, one, kv).prompt_s for one in group]
-        first = PrefillSide.of(group, alone, MATCHED)
+        each = [TwoPools(one, one, kv).each_s for one in group]
+        first = PrefillSide.of(group, alone, each, MATCHED)
         floor = np.array([one.ttft_floor for one in group])[:, None]
         ends = [(id(one.shape.offer), one.shape.chips) for one in group]
         firsts = dict(zip(reversed(ends), reversed(group), strict=True))
@@ -309,7 +317,7 @@ def _cost(rated: Rated) -> float:
 
 def _best_prefill(rated: Sequence[Rated]) -> list[Rated]:
     def seconds(one: Rated) -> float:
-        return TwoPools(one, one, 0.0).prompt_s / one.shape.deployment.attention_dp
+        return TwoPools(one, one, 0.0).each_s
 
     cheap = sorted(rated, key=lambda r: seconds(r) * _cost(r))[:_MOST_PREFILL]
     fast = min(rated, key=seconds)

@@ -20,7 +20,7 @@ from ridgeline.search.space import Shape
 from ridgeline.search.speculation import Draft, DraftedDeployed
 from ridgeline.search.steady import Steady, Traffic, steady_times
 from ridgeline.serving.deployed import Deployed
-from ridgeline.serving.latency import Pools, case_of, corrected
+from ridgeline.serving.latency import Pools, case_of, corrected, first_steps
 from ridgeline.serving.measured_run import STEADY, Protocol
 from ridgeline.timing.adjust import BOUND, MEASURED, ServingCase
 from ridgeline.timing.engine import EngineCosts
@@ -51,6 +51,11 @@ class Margins:
     slow_wait: Any = 1.28
     slow: Any = 1.18
 
+    def or_wider(self, other: Margins) -> Margins:
+        """The wider of both, each way."""
+        return Margins(min(self.fast_wait, other.fast_wait), min(self.fast, other.fast),
+                       max(self.slow_wait, other.slow_wait), max(self.slow, other.slow))
+
 
 # Wider than the worst of the cases in docs/decisions/plan-search.md.
 EQUAL_LENGTHS = Margins()
@@ -61,6 +66,8 @@ SPREAD_LENGTHS = Margins(0.62, 0.85, 2.8, 1.6)
 SHORT_OUTPUTS = Margins(0.5, 0.6, 2.2, 1.3)
 FEW_TOKENS = Margins(0.5, 0.03, 5.0, 1.3)
 _SHORT, _FEW = 32, 4
+# Attention copies: how full each is follows chance, which the form counts on average.
+COPIES = Margins(0.7, 0.75, 1.3, 1.45)
 # Batches beyond the sequences that the engine runs at once, which the form does not count.
 CROWDED = Margins(0.5, 0.5, 1.5, 1.3)
 
@@ -201,7 +208,7 @@ class Rated:
         found = self.steady(batch, budget)
         costs, output = self.replica.costs, self.requests.mean_output
         tpot = found.tpot * np.exp(corrected_log(self.tpot_line, batch))
-        ttft = costs.request + costs.queue * found.wait
+        ttft = costs.request + found.wait + first_steps(STEADY) * tpot
         if self.ttft_line != (0.0, 0.0):
             ttft = ttft * np.exp(corrected_log(self.ttft_line, batch))
         tpot = np.maximum(tpot, self.floors(batch))
@@ -209,23 +216,23 @@ class Rated:
         share = found.prompt_share
         if output <= 1:
             share = np.ones_like(tpot)
-        return Times(ttft, tpot, ttft + (output - 1) * tpot, share, costs.queue * found.service)
+        return Times(ttft, tpot, ttft + (output - 1) * tpot, share, found.service)
 
     def margins(self, batch: Array) -> Margins:
         """How far the steady form may be off at each batch."""
         usual, crowded = self.requests.margins, batch > self.replica.policy.max_num_seqs
+        if self.replica.deployment.attention_dp > 1:
+            usual = usual.or_wider(COPIES)
         if not crowded.any():
             return usual
-        return Margins(*(np.where(crowded, wider(getattr(CROWDED, name), getattr(usual, name)),
-                                  getattr(usual, name))
-                         for name, wider in (("fast_wait", min), ("fast", min),
-                                             ("slow_wait", max), ("slow", max))))
+        wide = usual.or_wider(CROWDED)
+        return Margins(*(np.where(crowded, getattr(wide, name), getattr(usual, name))
+                         for name in ("fast_wait", "fast", "slow_wait", "slow")))
 
     def steady(self, batch: Array, budget: Array) -> Steady:
         """Steady state before corrections."""
-        count = np.minimum(STEADY.waves * batch, np.maximum(STEADY.most, 3 * batch))
         # The share of a replay's requests that belong to its first wave, and to its last.
-        share = np.zeros_like(batch) if self.requests.open else batch / count
+        share = np.full_like(batch, 0.0 if self.requests.open else 1 / STEADY.waves)
         traffic = Traffic(self.requests.new, float(self.requests.mean_output), share,
                           self.requests.output.cv, self.requests.open)
         return steady_times(self.curves, traffic, batch=batch, budget=budget,
@@ -273,8 +280,9 @@ def correction_lines(case: ServingCase, costs: EngineCosts) -> tuple[Line, Line]
     """
     found = [corrected(dataclasses.replace(case, concurrency=batch), costs, STEADY, 1.0, 1.0)
              for batch in (8.0, 64.0)]
-    alone = costs.request + costs.queue
-    logs = [[math.log(one.tpot) for one in found], [math.log(one.ttft / alone) for one in found]]
+    logs = [[math.log(one.tpot) for one in found],
+            [math.log(one.ttft / (costs.request + 1.0 + first_steps(STEADY) * one.tpot))
+             for one in found]]
     free = [[BOUND * math.atanh(min(max(v / BOUND, -_NEAR), _NEAR)) for v in pair]
             for pair in logs]
     return (free[0][0], free[0][1] - free[0][0]), (free[1][0], free[1][1] - free[1][0])
@@ -351,8 +359,9 @@ def timed(fits: Fitted, requests: Requests, most: int = 1024) -> Rated:
     new = [max(1.0, p * (1 - requests.prefix_hit)) for p in prompts]
     curves = curves_of(widest.table, context=requests.replayed_context, prompts=np.array(new),
                        weights=np.array(shares), most_tokens=max(fits.budgets.values()) + most,
-                       most_sequences=most)
-    case = case_of(Pools(replica, replica), protocol="", concurrency=8.0, prompt=_nominal(requests),
+                       most_sequences=most, copies=widest.deployment.attention_dp,
+                       shared=widest.shared)
+    case = case_of(Pools(replica), protocol="", concurrency=8.0, prompt=_nominal(requests),
                    output=_nominal_output(requests))
     tpot_line, ttft_line = correction_lines(case, replica.costs)
     return Rated(

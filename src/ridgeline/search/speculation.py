@@ -64,8 +64,17 @@ class DraftedDeployed(Deployed):
     @functools.cached_property
     def table(self) -> StepTable:
         """Step times in which a decoding step stands for one token of each sequence."""
+        return self.stepped(self.plain.table)
+
+    @functools.cached_property
+    def shared(self) -> Grid:
+        """As of the replica without drafts."""
+        return self.plain.shared
+
+    def stepped(self, table: StepTable) -> StepTable:
+        """A table of plain steps, or of a component of them, with drafts."""
         cost = self.draft.cost
-        return drafted_table(self.plain.table, self.draft,
+        return drafted_table(table, self.draft,
                              1.0 / self.architecture.n_layers if cost is None else cost)
 
 

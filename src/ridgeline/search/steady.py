@@ -123,14 +123,17 @@ def _mixed(curves: StepCurves, traffic: Traffic, n: Array, batch: Array, budget:
     chunk = np.minimum(entering * prompt / np.maximum(share, 1e-9), room)
     size = np.minimum(prompt, room)
     attention, step, plain = curves.prompt(size), curves.decode(n), curves.tokens(n)
-    added = share * (curves.tokens(n + chunk) - plain) + entering * attention
+    added = (share * (curves.spread(n + chunk, n + curves.fullest(chunk, prompt)) - plain)
+             + _at_once(curves, entering, share) * attention)
     whole = np.floor(prompt / room)
     rest = prompt - whole * room
     # A step of prompts without its own tokens' linear layers, which `tokens` counts together.
     around = step - plain
     full = around + curves.tokens(n + room)
-    alone = whole * full + (rest > 0) * (around + curves.tokens(n + rest)) + attention
-    service = prompt / room * full + attention
+    chunks = around + curves.spread(n + room, n + curves.fullest(room, prompt))
+    last = around + curves.spread(n + rest, n + curves.fullest(rest, prompt))
+    alone = whole * chunks + (rest > 0) * last + attention
+    service = prompt / room * full + attention / curves.copies
     away = traffic.gaps * (step + added)
     return step, added, _visit(alone, service, away, batch, traffic.regular), service
 
@@ -145,15 +148,26 @@ def _first(curves: StepCurves, traffic: Traffic, n: Array, batch: Array, budget:
     chunk = np.minimum(entering * prompt / np.maximum(own, 1e-9), budget)
     size = np.minimum(prompt, budget)
     attention, fixed = curves.prompt(size), curves.fixed + curves.logits(1.0)
-    added = own * (fixed + curves.tokens(chunk)) + entering * attention
+    added = (own * (fixed + curves.spread(chunk, curves.fullest(chunk, prompt)))
+             + _at_once(curves, entering, own) * attention)
     whole = np.floor(prompt / budget)
     rest = prompt - whole * budget
     full = fixed + curves.tokens(np.asarray(budget, float))
-    alone = whole * full + (rest > 0) * (fixed + curves.tokens(rest)) + attention
-    service = prompt / budget * full + attention
+    chunks = fixed + curves.spread(budget, curves.fullest(budget, prompt))
+    last = fixed + curves.spread(rest, curves.fullest(rest, prompt))
+    alone = whole * chunks + (rest > 0) * last + attention
+    service = prompt / budget * full + attention / curves.copies
     step = curves.decode(n)
     away = traffic.gaps * (step + added)
     return step, added, _visit(alone, service, away, batch, traffic.regular), service
+
+
+def _at_once(curves: StepCurves, entering: Array, steps: Array) -> Array:
+    """Prompts that follow one another on a copy in a step, when so many enter in a share of the
+    steps."""
+    if curves.copies == 1:
+        return entering
+    return np.minimum(entering, np.maximum(steps, entering / curves.copies))
 
 
 def _visit(alone: Array, service: Array, away: Array, batch: Array, regular: bool) -> Array:
@@ -181,5 +195,5 @@ def _burst(curves: StepCurves, traffic: Traffic, n: Array, batch: Array, budget:
     decode = (curves.decode(0.5 * n) - curves.tokens(0.5 * n) if mixed
               else curves.fixed + curves.logits(1.0))
     each = (decode + curves.tokens(np.minimum(budget, batch * prompt))
-            + attention * np.minimum(room / prompt, batch))
+            + attention * np.minimum(room / prompt, batch) / curves.copies)
     return np.asarray((np.maximum(batch * pieces, 1.0) + np.maximum(pieces, 1.0)) / 2 * each)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,6 +34,11 @@ class Policy:
         reserve: share of a request's output that must be free before it is let in: 1 where
             nothing is ever evicted; half where sequences of all ages share the cache and the
             engine counts on that.
+        wait: decode steps that prompts wait for others to fill a step, at most.
+        fill: share of the token budget at which they no longer wait; 0: as soon as there is one
+            for each copy.
+        copies: of attention, side by side: a prompt is on one of them, and a step lasts as long
+            as its fullest one. Budget, sequences and cache are of all of them.
     """
 
     token_budget: int = 8192
@@ -41,6 +46,9 @@ class Policy:
     kv_capacity: float | None = None
     prompts: Literal["mixed", "first"] = "mixed"
     reserve: float = 1.0
+    wait: int = 0
+    fill: float = 1.0
+    copies: int = 1
 
 
 @dataclass(frozen=True)
@@ -48,12 +56,39 @@ class LoopResult:
     """Per-request results of a replay, in order of arrival [s].
 
     With a table of cost components (vectors), times have one column a component.
+
+    Attributes:
+        ttft, tpot: of each request.
+        duration, output_tokens: of the replay.
+        first_wave: requests that arrived together at the start.
+        later: requests that followed in the run replayed, of which the others here are a part;
+            0: all of them are here.
     """
 
     ttft: np.ndarray[Any, np.dtype[np.float64]]
     tpot: np.ndarray[Any, np.dtype[np.float64]]
     duration: Any
     output_tokens: int
+    first_wave: int = 0
+    later: int = 0
+
+    @property
+    def mean_ttft(self) -> Any:
+        """Mean time to first token of the run replayed [s]."""
+        return self._mean(self.ttft)
+
+    @property
+    def mean_tpot(self) -> Any:
+        """Mean time per output token of the run replayed [s]."""
+        return self._mean(self.tpot)
+
+    def _mean(self, times: np.ndarray[Any, np.dtype[np.float64]]) -> Any:
+        rest = len(times) - self.first_wave
+        if not self.first_wave or not rest or self.later <= rest:
+            return times.mean(axis=0)
+        share = self.first_wave / (self.first_wave + self.later)
+        return (share * times[: self.first_wave].mean(axis=0)
+                + (1 - share) * times[self.first_wave:].mean(axis=0))
 
 
 def protocol_lengths(nominal: int, count: int, low: float = 0.8,
@@ -71,8 +106,8 @@ def protocol_lengths(nominal: int, count: int, low: float = 0.8,
 
 
 def replay_closed_loop(table: StepTable | ComponentTable, *, concurrency: int,
-                       prompts: Sequence[int], outputs: Sequence[int],
-                       policy: Policy) -> LoopResult:
+                       prompts: Sequence[int], outputs: Sequence[int], policy: Policy,
+                       together: Callable[[float], Any] | None = None) -> LoopResult:
     """Run the requests with at most `concurrency` in flight; the first wave arrives at once.
 
     Args:
@@ -80,11 +115,13 @@ def replay_closed_loop(table: StepTable | ComponentTable, *, concurrency: int,
         concurrency: requests in flight.
         prompts, outputs: tokens of each request, same length.
         policy: the engine's scheduler.
+        together: by tokens, the share of the table's time by tokens that all attention copies
+            work on together (of each component, with such a table); None: they share nothing.
 
     Returns:
         times of every request.
     """
-    loop = _Loop(table, list(prompts), list(outputs), policy)
+    loop = _Loop(table, list(prompts), list(outputs), policy, together or (lambda _: 0.0))
     loop.run(concurrency)
     ttft = np.asarray(loop.first) - np.asarray(loop.arrival)
     gaps = np.maximum(np.asarray(outputs, float) - 1, 1)
@@ -98,8 +135,9 @@ class _Loop:
     step g with `out` tokens leaves at step g + out - 1."""
 
     def __init__(self, table: StepTable | ComponentTable, prompts: list[int], outputs: list[int],
-                 policy: Policy) -> None:
+                 policy: Policy, together: Callable[[float], Any]) -> None:
         count = len(prompts)
+        self.together = together
         self.table, self.prompts, self.outputs, self.policy = table, prompts, outputs, policy
         # Times may be vectors (one entry a cost component): they are only ever added up.
         self.now: Any = 0.0 * table.fixed
@@ -111,12 +149,18 @@ class _Loop:
         self.done_tokens = 0                            # of the prompt at the head of the queue
         self.reserved = 0.0                             # KV tokens promised to admitted requests
         self.next = 0
+        self.waited = 0                                 # steps since prompts began to wait
 
     def run(self, concurrency: int) -> None:
         """Serve every request."""
         self._arrive(concurrency)
         while self.running or self.waiting:
             if self.waiting and self._can_admit():
+                if self.running and self.waited < self.policy.wait and not self._filled():
+                    self._decode(1)
+                    self.waited += 1
+                    continue
+                self.waited = 0
                 self._prompt_step()
             else:
                 self._decode_until_event()
@@ -173,15 +217,62 @@ class _Loop:
 
     def _seconds(self, pieces: list[tuple[int, int, int]], decoding: int, finished: int) -> Any:
         table = self.table
-        new = sum(piece[1] for piece in pieces)
-        seconds = table.fixed + table.tokens(new + decoding)
-        for _, tokens, past in pieces:
-            seconds += table.prefill(tokens, past)
+        fullest = self._fullest_copy(pieces)
+        new = sum(tokens for _, tokens, _ in pieces)
+        most = sum(tokens for _, tokens, _ in fullest)
+        share = self._in_turn(most, new, finished)
+        seconds = table.fixed + self._by_tokens(new + decoding, most * share, decoding)
+        for _, tokens, past in fullest:
+            seconds += share * table.prefill(tokens, past)
         if decoding:
-            seconds += table.beside_prompts(decoding, self._context())
+            seconds += table.beside_prompts(self._even(decoding), self._context())
         if decoding + finished:
-            seconds += table.logits(decoding + finished)
+            seconds += table.logits(self._even(decoding + finished))
         return seconds
+
+    def _fullest_copy(self, pieces: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+        """Pieces on the copy that has most, when each goes to the one that has least."""
+        if self.policy.copies == 1:
+            return pieces
+        loads = [0] * min(self.policy.copies, len(pieces))
+        held: list[list[tuple[int, int, int]]] = [[] for _ in loads]
+        for piece in pieces:
+            least = loads.index(min(loads))
+            loads[least] += piece[1]
+            held[least].append(piece)
+        return held[loads.index(max(loads))]
+
+    def _in_turn(self, most: int, new: int, finished: int) -> float:
+        """Share of the fullest copy's prompt tokens that this step reads.
+
+        Each copy reads as many as its part of the budget: where enough long prompts wait, all
+        copies read at one of their own at once, and the next step has what is left.
+        """
+        copies = self.policy.copies
+        if copies == 1:
+            return 1.0
+        busy = min(len(self.waiting) + finished, copies)
+        return min(1.0, max(self.policy.token_budget / copies, new / busy) / most)
+
+    def _even(self, sequences: int) -> int:
+        """Sequences of all copies together, if each had as many as the fullest."""
+        copies = self.policy.copies
+        return -(-sequences // copies) * copies
+
+    def _by_tokens(self, total: int, prompt: float, decoding: int) -> Any:
+        """Time that follows the tokens of a step [s].
+
+        Args:
+            total: of all copies.
+            prompt: of prompts, on the fullest copy.
+            decoding: sequences, on all of them.
+        """
+        whole = self.table.tokens(total)
+        if self.policy.copies == 1:
+            return whole
+        full = self._even(decoding) + prompt * self.policy.copies
+        return (self.together(total) * whole
+                + (1.0 - self.together(full)) * self.table.tokens(full))
 
     def _start(self, finished: list[int]) -> None:
         """Prompts whose first token is out join the batch."""
@@ -200,11 +291,22 @@ class _Loop:
         Step time is close to linear in context over such a stretch, so the sum is the number of
         steps times the step at the middle.
         """
-        steps = self.running[0][0] - self.generated
+        self._decode(self.running[0][0] - self.generated)
+
+    def _filled(self) -> bool:
+        """Whether prompts that wait fill a step as far as they are waited for."""
+        if not self.policy.fill:
+            return len(self.waiting) >= self.policy.copies
+        waiting = sum(self.prompts[request] for request in self.waiting) - self.done_tokens
+        return len(self.running) + waiting >= self.policy.fill * self.policy.token_budget
+
+    def _decode(self, steps: int) -> None:
+        """So many steps of the sequences at hand, none of which ends before the last."""
         middle = self._context() + (steps - 1) / 2
         count = len(self.running)
-        each = (self.table.fixed + self.table.tokens(count) + self.table.decode(count, middle)
-                + self.table.logits(count))
+        even = self._even(count)
+        each = (self.table.fixed + self._by_tokens(count, 0, count)
+                + self.table.decode(even, middle) + self.table.logits(even))
         self.now = self.now + steps * each
         self.generated += steps
         self._finish()

@@ -18,7 +18,14 @@ from ridgeline.numeric import maximum, where
 from ridgeline.serving.closed_loop import Policy
 from ridgeline.timing.engine import PROMPTS_FIRST, RESERVED, EngineCosts, engine_costs
 from ridgeline.timing.measured import costs_of
-from ridgeline.timing.step_table import StepTable, TableWork, Timer, table_work, with_unit_costs
+from ridgeline.timing.step_table import (
+    Grid,
+    StepTable,
+    TableWork,
+    Timer,
+    table_work,
+    with_unit_costs,
+)
 from ridgeline.timing.step_time import StepTimer, seconds_together
 from ridgeline.work.op import Follows, Op
 from ridgeline.work.step import Step, part_ops, step_ops
@@ -72,7 +79,8 @@ class Deployed:
         return Policy(token_budget=limits.max_num_batched_tokens * copies,
                       max_num_seqs=limits.max_num_seqs * copies, kv_capacity=capacity,
                       reserve=RESERVED.get(self.deployment.engine, 1.0),
-                      prompts="first" if self.deployment.engine in PROMPTS_FIRST else "mixed")
+                      prompts="first" if self.deployment.engine in PROMPTS_FIRST else "mixed",
+                      copies=copies)
 
     def tabulated(self, timer: Timer, fixed: float = 0.0) -> StepTable:
         """Step times of any timer on this replica's grids."""
@@ -118,6 +126,17 @@ class Deployed:
         """Step times with the engine's costs."""
         return tables_together([self])[0]
 
+    @functools.cached_property
+    def shared(self) -> Grid:
+        """Of the time by tokens, what attention copies do together: the experts [s]."""
+        tables_together([self])
+        found: Grid = vars(self)["shared"]
+        return found
+
+    def stepped(self, table: StepTable) -> StepTable:
+        """A table of plain steps, or of a component of them, as this replica steps."""
+        return table
+
 
 def tables_together(replicas: Sequence[Deployed]) -> list[StepTable]:
     """The table of each replica, all their kernels timed together.
@@ -126,18 +145,26 @@ def tables_together(replicas: Sequence[Deployed]) -> list[StepTable]:
         replicas: plain ones (drafts go on top of their tables); each keeps its table.
     """
     works = [one.table_work(one.costs.fixed(one.architecture)) for one in replicas]
-    seconds = seconds_together([(one.timer, part.ops)
+    seconds = seconds_together([(one.timer, ops)
                                 for one, work in zip(replicas, works, strict=True)
-                                for part in work.parts])
+                                for ops in (*(part.ops for part in work.parts),
+                                            _experts(one, work.parts[0].ops))])
     rest = iter(seconds)
     for one, work in zip(replicas, works, strict=True):
         plain = work.table(list(itertools.islice(rest, len(work.parts))))
-        # Attention copies schedule their own sequences, side by side.
+        vars(one)["shared"] = work.parts[0].grid(next(rest))
+        # Attention copies schedule their own sequences, side by side; a prompt is on one of them.
         copies = one.deployment.attention_dp
         # Where functools.cached_property looks first.
         vars(one)["table"] = with_unit_costs(plain, sequence=one.costs.sequence / copies,
-                                             token=one.costs.token / copies)
+                                             token=one.costs.token)
     return [one.table for one in replicas]
+
+
+def _experts(one: Deployed, ops: Sequence[Op]) -> list[Op]:
+    """Of the ops by tokens, those that attention copies do together."""
+    alone = one.deployment.attention_dp == 1
+    return [] if alone else [op for op in ops if op.kind == "grouped_matmul"]
 
 
 def _beside_prompts(op: Op) -> Op:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +11,6 @@ from ridgeline.memory.engines import version_tuple
 from ridgeline.serving.deployed import Deployed
 from ridgeline.serving.rules import Ranks
 from ridgeline.serving.scheduler import Scheduler
-from ridgeline.work.op import Op
 
 __all__ = ["engine_scheduler", "overlaps", "ranks_of"]
 
@@ -43,18 +40,13 @@ def ranks_of(replica: Deployed) -> Ranks:
         return Ranks()
     from ridgeline.catalog import load_engine
 
-    experts = replica.tabulated(_experts_only(replica.timer)).tokens
-    whole = replica.table.tokens
+    whole, experts = replica.table.tokens, replica.shared
     share = np.clip(experts.values[:, 0] / np.maximum(whole.values[:, 0], 1e-30), 0.0, 1.0)
     largest = load_engine(plan.engine).cuda_graph_max_batch if plan.cuda_graphs else 0
     if plan.engine == "vllm":       # its default: twice the sequences that may run at once
         largest = min(largest, 2 * max(1, int(replica.policy.max_num_seqs) // plan.attention_dp))
     return Ranks(plan.attention_dp, _BALANCE.get(plan.engine, "fewest"),
                  tuple(zip(whole.x.tolist(), share.tolist(), strict=True)), largest)
-
-
-def _experts_only(timer: Callable[[Sequence[Op]], Any]) -> Callable[[Sequence[Op]], Any]:
-    return lambda ops: timer([op for op in ops if op.kind == "grouped_matmul"])
 
 
 def engine_scheduler(replica: Deployed, rules: Scheduler) -> Scheduler:

@@ -13,9 +13,10 @@ import numpy as np
 from ridgeline.serving.closed_loop import Policy
 from ridgeline.serving.deployed import Deployed
 from ridgeline.serving.disaggregated import closed_pools
+from ridgeline.serving.engine_rules import ranks_of
 from ridgeline.serving.measured_run import Protocol, replay_protocol
 from ridgeline.timing.adjust import ServingCase, architecture_class, correction
-from ridgeline.timing.engine import FIXED, EngineCosts, engine_content
+from ridgeline.timing.engine import BEHIND, FIXED, EngineCosts, engine_content
 from ridgeline.timing.step_table import ComponentTable, Grid, StepTable
 from ridgeline.timing.step_time import StepTimer
 from ridgeline.work.op import Op
@@ -55,19 +56,20 @@ class Pools:
     """What serves: one pool of equal replicas, or prefill and decode apart.
 
     Attributes:
-        decode, prefill: one replica of each pool; the same object when there is one pool.
+        decode: one replica, of the pool that decodes where there are two.
+        apart: one replica of the pool that prefills; None where one pool does both.
         decode_workers, prefill_workers: replicas of each.
     """
 
     decode: Deployed
-    prefill: Deployed
+    apart: Deployed | None = None
     decode_workers: int = 1
     prefill_workers: int = 1
 
     @property
-    def apart(self) -> bool:
-        """Whether prompts and decoding have pools of their own."""
-        return self.prefill is not self.decode
+    def prefill(self) -> Deployed:
+        """One replica of those that prefill."""
+        return self.apart or self.decode
 
 
 def case_of(pools: Pools, *, protocol: str, concurrency: float, prompt: float, output: float,
@@ -91,7 +93,7 @@ def component_table(replica: Deployed) -> ComponentTable:
     """Step times split into kernels by kind and unit costs of the engine."""
     bare = StepTimer(replica.cluster, replica.deployment, EngineCosts())
     parts = [replica.tabulated(_only(kind, bare)) for kind in KINDS]
-    return ComponentTable((*parts, *_unit_costs(replica)))
+    return ComponentTable(tuple(replica.stepped(part) for part in (*parts, *_unit_costs(replica))))
 
 
 def _only(kind: str, timer: StepTimer) -> Callable[[Sequence[Op]], Any]:
@@ -105,11 +107,12 @@ def _unit_costs(replica: Deployed) -> tuple[StepTable, ...]:
     ends, flat = np.array([1.0, 2.0]), np.zeros(1)
     none = Grid(ends, flat, np.zeros((2, 1)))
     nothing = Grid(ends, ends - 1, np.zeros((2, 2)))
-    count = Grid(ends, ends - 1, np.array([[1.0, 1.0], [2.0, 2.0]]) / copies)
+    prompt = Grid(ends, ends - 1, np.array([[1.0, 1.0], [2.0, 2.0]]))
+    sequences = Grid(ends, ends - 1, prompt.values / copies)
     return (StepTable(none, nothing, nothing, none, 1.0),
             StepTable(none, nothing, nothing, none, float(architecture.n_layers)),
             StepTable(none, nothing, nothing, none, mixtures),
-            StepTable(none, nothing, count, none), StepTable(none, count, nothing, none))
+            StepTable(none, nothing, sequences, none), StepTable(none, prompt, nothing, none))
 
 
 def raw_latency(pools: Pools, tables: tuple[Any, Any], protocol: Protocol, *, concurrency: int,
@@ -129,15 +132,25 @@ def raw_latency(pools: Pools, tables: tuple[Any, Any], protocol: Protocol, *, co
     if not pools.apart:
         share = max(1, round(concurrency / pools.decode_workers))
         run = replay_protocol(decode, protocol, concurrency=share, prompt=prompt, output=output,
-                              policy=_policy(pools.decode))
-        return run.tpot.mean(axis=0), run.ttft.mean(axis=0), run.duration, run.output_tokens
+                              policy=_policy(pools.decode),
+                              together=_together(pools.decode, decode))
+        return run.mean_tpot, run.mean_ttft, run.duration, run.output_tokens
     mean = (1 + protocol.shortest) / 2
-    copies = pools.prefill.deployment.attention_dp
     found = closed_pools(prefill, decode, concurrency=concurrency, prompt=round(prompt * mean),
                          output=max(1, round(output * mean)),
-                         prefill_workers=pools.prefill_workers * copies,
-                         decode_workers=pools.decode_workers, waves=protocol.waves)
+                         prefill_workers=pools.prefill_workers,
+                         decode_workers=pools.decode_workers, waves=protocol.waves,
+                         copies=pools.prefill.deployment.attention_dp,
+                         budget=pools.prefill.policy.token_budget)
     return found.tpot, found.prefill * found.waiting, 0.0, 0
+
+
+def _together(replica: Deployed, table: Any) -> Callable[[float], Any]:
+    """Share of a table's time by tokens that the attention copies of a replica do together."""
+    if isinstance(table, ComponentTable):
+        mask = np.array([name == "grouped_matmul" for name in COMPONENTS], float)
+        return lambda _: mask
+    return ranks_of(replica).share
 
 
 def _policy(replica: Deployed) -> Policy:
@@ -181,15 +194,13 @@ def learned(metric: str, case: ServingCase) -> Mapping[str, Mapping[str, Any]]:
     return weights
 
 
-def first_steps(protocol: Protocol, costs: EngineCosts) -> float:
-    """Decode steps between a first token and the message that brings it.
+def first_steps(protocol: Protocol) -> float:
+    """Decode steps between a request's arrival and its first message, beside those of its prompt.
 
-    Shares of the tokens a message gathers and of the steps between looks at new requests. Where
-    nobody says how a measured server was launched, what such servers usually showed.
+    Those the engine runs behind; half of those between its looks at new requests; and those that
+    gather the rest of a first message.
     """
-    if protocol.stream is None:
-        return costs.first_token_steps
-    return costs.stream * protocol.stream + costs.poll * protocol.poll
+    return BEHIND + max(protocol.stream - 1, 0) + protocol.poll / 2
 
 
 def bundled(protocol: Protocol, output: float) -> float:
@@ -199,7 +210,7 @@ def bundled(protocol: Protocol, output: float) -> float:
     (n - stream) / (n - 1), for mean n.
     """
     n = max(output / protocol.stretch(protocol.output_law), 2.0)
-    first = min(max(protocol.stream or 1, 1), n / 2)
+    first = min(max(protocol.stream, 1), n / 2)
     return (n - first) / (n - 1)
 
 
@@ -209,7 +220,7 @@ def corrected(case: ServingCase, costs: EngineCosts, protocol: Protocol, tpot: f
     content = engine_content()
     factor = math.exp(correction(learned("tpot", case), case))
     decode = tpot * factor
-    first = costs.request + costs.queue * wait + first_steps(protocol, costs) * decode
+    first = costs.request + wait + first_steps(protocol) * decode
     first *= math.exp(correction(learned("ttft", case), case))
     decode *= bundled(protocol, case.output)
     return Latency(first, decode, _spread(content, "ttft", case), _spread(content, "tpot", case),

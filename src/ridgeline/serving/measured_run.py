@@ -7,6 +7,8 @@ lengths uniform in [0.8, 1] x nominal, no prefix hits; the first wave arrives at
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,20 +31,25 @@ class Protocol:
         waves: requests as a multiple of the concurrency.
         shortest: lengths are spread over [shortest, 1] x nominal.
         most: requests replayed at most; more waves repeat the steady state.
+        wait: decode steps that prompts wait for others to fill a step, at most.
+        fill: share of a step's tokens at which they no longer wait; 0: as soon as there is one for
+            each attention copy.
         prompt_law, output_law: quantiles of length / nominal at equal shares, whose mean is 1;
             none: the even spread from `shortest` on.
         warm: leave out the requests of the first wave, which all arrive at once, and of the last,
             which nobody follows.
-        stream: tokens an engine gathers before it sends them, the first included; None where
-            nobody says, 0 where every token is sent at once.
+        stream: tokens an engine gathers before it sends a first message; 0 where it sends a first
+            token at once.
         poll: decode steps between an engine's looks at new requests.
     """
 
     waves: int = 10
     shortest: float = 0.8
     most: int = 1024
-    stream: int | None = None
+    stream: int = 0
     poll: int = 0
+    wait: int = 0
+    fill: float = 1.0
     prompt_law: tuple[float, ...] = ()
     output_law: tuple[float, ...] = ()
     warm: bool = False
@@ -54,7 +61,7 @@ class Protocol:
 
 _PROTOCOLS = {"inferencex": Protocol(), "dynamo": Protocol(shortest=1.0)}
 # A plain question: lengths within 10 % of the mean, so that requests do not run in lockstep.
-STEADY = Protocol(waves=4, shortest=0.82, stream=0)
+STEADY = Protocol(waves=4, shortest=0.82)
 
 
 def protocol_named(name: str) -> Protocol:
@@ -63,7 +70,8 @@ def protocol_named(name: str) -> Protocol:
 
 
 def replay_protocol(table: StepTable | ComponentTable, protocol: Protocol, *, concurrency: int,
-                    prompt: int, output: int, policy: Policy) -> LoopResult:
+                    prompt: int, output: int, policy: Policy,
+                    together: Callable[[float], Any] | None = None) -> LoopResult:
     """Replay a protocol on one replica.
 
     Args:
@@ -72,12 +80,16 @@ def replay_protocol(table: StepTable | ComponentTable, protocol: Protocol, *, co
         concurrency: requests in flight on this replica.
         prompt, output: nominal tokens.
         policy: the engine's scheduler.
+        together: share of the time by tokens that attention copies work on together.
     """
     count = min(protocol.waves * concurrency, max(protocol.most, 3 * concurrency))
     prompts = protocol_lengths(prompt, count, protocol.shortest, protocol.prompt_law)
     outputs: list[Any] = protocol_lengths(output, count, protocol.shortest, protocol.output_law)
+    policy = dataclasses.replace(policy, wait=protocol.wait, fill=protocol.fill)
     run = replay_closed_loop(table, concurrency=concurrency, prompts=prompts,
-                             outputs=outputs[::-1], policy=policy)
+                             outputs=outputs[::-1], policy=policy, together=together)
+    run = dataclasses.replace(run, first_wave=min(concurrency, count),
+                              later=max(protocol.waves - 1, 0) * concurrency)
     if not protocol.warm or count < 3 * concurrency:
         return run
     middle = slice(concurrency, count - concurrency)

@@ -88,7 +88,7 @@ def step_factors(replica: Deployed, concurrency: int, prompt: int, output: int) 
     # Lengths spread below the nominal ones: aim their mean at what was asked.
     stretch = 2 / (1 + STEADY.shortest)
     prompt, output = max(1, round(prompt * stretch)), max(1, round(output * stretch))
-    goal = latency(Pools(replica, replica), STEADY, concurrency=concurrency, prompt=prompt,
+    goal = latency(Pools(replica), STEADY, concurrency=concurrency, prompt=prompt,
                    output=output)
     solved = _solved(replica, goal, concurrency, prompt, output)
     return dataclasses.replace(solved, prompt_spread=_ends(goal.ttft_spread),
@@ -118,33 +118,28 @@ def _solved(replica: Deployed, goal: Latency, concurrency: int, prompt: int, out
             ) -> StepFactors:
     """The two factors, by repeated proportion: TTFT follows prompts, TPOT decoding.
 
-    The engine layer's TTFT is a correction of (time outside + queue factor x replayed wait): the
-    same correction goes for both parts.
+    The engine layer's TTFT is a correction of (time outside + replayed wait): the same correction
+    goes for both parts.
     """
     requests = _wave(concurrency, prompt, output)
     # The replay that the engine layer was fitted with sets whole requests' blocks aside, and
     # launches servers for as many sequences as the load has.
     policy = dataclasses.replace(replica.policy, max_num_seqs=max(1, concurrency))
     rules = Scheduler.of_policy(policy)
-    if rules.kv_blocks is not None:
-        rules = dataclasses.replace(rules, kv_blocks=max(
-            rules.kv_blocks, int((requests.prompt + requests.output).max())))
     least = _least(replica, prompt, output, concurrency)
     costs, prompts, decode = replica.costs, 1.0, 1.0
-    run = _run(replica, requests, rules, concurrency, prompts, decode)
-    around = costs.request + first_steps(STEADY, costs) * goal.tpot
-    plain = float(run.ttft.mean())
-    wait = costs.queue * plain
-    wait, outside = (goal.ttft * part / (around + wait) for part in (wait, around))
-    # The fitted time outside holds what the engine's own scheduler adds to the plain replay: steps
-    # decided ahead, a queue for each attention copy. The simulator spends it inside the steps.
-    rules = dataclasses.replace(engine_scheduler(replica, rules),
-                                max_num_seqs=max(1, concurrency))
+    rules = dataclasses.replace(engine_scheduler(replica, rules), max_num_seqs=max(1, concurrency))
     if rules.kv_blocks is not None:
         rules = dataclasses.replace(rules, kv_blocks=max(
             rules.kv_blocks, int((requests.prompt + requests.output).max())))
+    plain = dataclasses.replace(rules, overlap=False)
+    at_once = float(_run(replica, requests, plain, concurrency, prompts, decode).ttft.mean())
     run = _run(replica, requests, rules, concurrency, prompts, decode)
-    outside = max(0.0, outside - max(0.0, float(run.ttft.mean()) - plain))
+    around = costs.request + first_steps(STEADY) * goal.tpot
+    outside = goal.ttft * around / (around + at_once)
+    # The time outside holds the steps that an engine runs behind, which the simulator spends
+    # inside the steps.
+    outside = max(0.0, outside - max(0.0, float(run.ttft.mean()) - at_once))
     wait = goal.ttft - outside
     for _ in range(_ROUNDS):
         wrong = wait / float(run.ttft.mean()), 1.0

@@ -30,7 +30,7 @@ BOUND = 1.0
 LEVELS: dict[str, tuple[tuple[str, ...], float]] = {
     "all": ((), 0.25),
     "mode": (("engine", "mode"), 1.0),
-    "speculation": (("speculation",), 0.3),
+    "speculation": (("engine", "speculation"), 0.3),
     "protocol": (("protocol",), 1.0),
     "version": (("engine", "version", "model_class"), 1.0),
     "engine_class_format": (("engine", "model_class", "weights"), 1.5),
@@ -40,7 +40,7 @@ LEVELS: dict[str, tuple[tuple[str, ...], float]] = {
 }
 # What carries over to a model on a chip that were never measured together: wide kinds only, whose
 # narrower offsets would be of the models that happened to be measured. Level -> penalty.
-COARSE = {"all": 0.5, "speculation": 0.3, "mode": 1.0, "protocol": 2.0}
+COARSE = {"speculation": 0.3, "protocol": 0.5}
 
 # Sizes that measured deployments had; beyond, the correction stays at its value on the edge.
 MEASURED = {"concurrency": (1.0, 8192.0), "prompt": (512.0, 16384.0), "output": (128.0, 8192.0),

@@ -18,15 +18,25 @@ from ridgeline.model.architecture import Architecture
 if TYPE_CHECKING:
     from ridgeline.machine import Chip
 
-__all__ = ["FIXED", "PROMPTS_FIRST", "RESERVED", "EngineCosts", "engine_content", "engine_costs"]
+__all__ = [
+    "BEHIND",
+    "FIXED",
+    "PROMPTS_FIRST",
+    "RESERVED",
+    "EngineCosts",
+    "engine_content",
+    "engine_costs",
+]
 
 # Costs beside the kernels, in the order of the columns that the fit works on.
 FIXED = ("step", "layer", "mixture", "sequence", "token")
 
-
 # Engines whose scheduler runs prompts in steps of their own while decoding waits; the others mix
 # prompt chunks and decoding in one step.
 PROMPTS_FIRST = ("sglang",)
+# Decode steps between a request's arrival and its first token beside those of its prompt: half of
+# the one that runs when it comes, and one that was decided ahead.
+BEHIND = 1.5
 # Share of its output a request needs free before it is let in. vLLM and SGLang let requests in
 # early and evict when the cache runs out; TensorRT-LLM's default never evicts.
 RESERVED = {"vllm": 0.5, "sglang": 0.5, "trtllm": 1.0}
@@ -43,11 +53,6 @@ class EngineCosts:
         sequence: once a running sequence and step [s].
         token: once a prompt token [s].
         request: once a request before its first token: tokenisation, the way to the client [s].
-        queue: factor on the replayed wait for prompts: schedulers are less prompt than the replay.
-        first_token_steps: decode steps that pass before a client sees its first token, where
-            nobody says how many tokens the engine gathers for a message.
-        stream, poll: where it is known, shares of those tokens, and of the steps between looks
-            at new requests, that a first token waits for.
         kernels: factor on kernel times by kind of op ("matmul", "attention", ...), for what the
             kernel tables do not see (other kernels, cold caches).
     """
@@ -58,10 +63,6 @@ class EngineCosts:
     sequence: float = 0.0
     token: float = 0.0
     request: float = 0.0
-    queue: float = 1.0
-    first_token_steps: float = 0.0
-    stream: float = 1.0
-    poll: float = 0.5
     kernels: tuple[tuple[str, float], ...] = ()
 
     def factor(self, kind: str) -> float:
@@ -95,8 +96,7 @@ def engine_costs(engine: str, chip: Chip | None = None) -> EngineCosts:
 
     Its factors on kernels were found where kernel tables and whole servers of one family of chips
     stood side by side. A chip of another family that has kernel tables of its own keeps their
-    times, for prompts too (no wait for them is shorter than they say); without such tables, pooled
-    kernels need the factors all the same.
+    times; without such tables, pooled kernels need the factors all the same.
 
     Args:
         engine: name of the engine.
@@ -115,7 +115,6 @@ def engine_costs(engine: str, chip: Chip | None = None) -> EngineCosts:
     chosen["kernels"] = tuple(sorted(chosen.get("kernels", {}).items()))
     if chip is not None and _keeps_its_kernels(engine, chip):
         chosen["kernels"] = ()
-        chosen["queue"] = max(1.0, chosen.get("queue", 1.0))
     return EngineCosts(**chosen)
 
 

@@ -155,10 +155,12 @@ def dense_backend(backend: str, stored: str, chip: Chip) -> str:
     """The backend whose measured products stand for an engine's.
 
     TensorRT-LLM's table of NVFP4 products was taken without its tuner, which chooses among the
-    kernels that vLLM uses.
+    kernels that vLLM uses. SGLang's of block-scaled 8-bit ones on Blackwell is of its general
+    kernel, where servers run TensorRT-LLM's.
     """
-    if backend == "trtllm" and stored == "nvfp4" and kernel_family(chip) == "Blackwell":
-        return "vllm"
+    if kernel_family(chip) == "Blackwell":
+        return {("trtllm", "nvfp4"): "vllm",
+                ("sglang", "fp8_block"): "trtllm"}.get((backend, stored), backend)
     return backend
 
 
@@ -209,13 +211,17 @@ def _softmax(op: Op, chip: Chip, engine: str, phase: str) -> Call:
         decode_attention_time,
         prefill_attention_time,
     )
+    from ridgeline.timing.kernels.attention_mixed import mixed_decode_time
 
+    # "mixed": a decoding sequence in a step that reads prompts too.
+    models: dict[str, Callable[..., Any]] = {
+        "prefill": prefill_attention_time, "decode": decode_attention_time,
+        "mixed": mixed_decode_time}
     lengths = ("new_tokens", "past_tokens") if phase == "prefill" else ("kv_len",)
     names = ("batch", *lengths, "q_heads", "kv_heads", "head_dim", "v_head_dim")
     sizes = {name: op.shape[name] for name in names} | {"window": _window(op)}
-    return Call(prefill_attention_time if phase == "prefill" else decode_attention_time, chip,
-                sizes, {"kv_format": op.labels["kv_format"], "backend": engine},
-                ("head_dim", "window"))
+    return Call(models[phase], chip, sizes,
+                {"kv_format": op.labels["kv_format"], "backend": engine}, ("head_dim", "window"))
 
 
 # Rotary width of every latent-attention model so far; only its sum with the rest sets the time.

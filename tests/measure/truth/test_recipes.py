@@ -18,7 +18,8 @@ ROW = {"protocol": "inferencex", "backend": "sglang", "backend_version": "0.5.9"
 
 def recipe(**changes):
     row = {**ROW, **changes}
-    return recipe_of(row, str(row["backend_version"]), int(row["tp_size"]))
+    return recipe_of(row, str(row["backend_version"]), int(row["tp_size"]),
+                     int(row["attention_dp_size"]), float(row["concurrency"]))
 
 
 def test_each_recipe_is_well_formed():
@@ -47,17 +48,42 @@ def test_formats_chips_and_degrees_choose_the_recipe():
 
 
 @pytest.mark.parametrize(("version", "date", "drafts"), [
-    ("1.2.0rc6.post3", "2026-02-06", "mtp"), ("1.2.0rc6.post2", "2026-02-06", ""),
-    ("1.1.0rc2.post2", "2026-01-14", "mtp"), ("1.1.0rc2.post2", "2025-12-15", "")])
+    ("1.2.0rc6.post3", "2026-02-06", "mtp3"), ("1.2.0rc6.post2", "2026-02-06", ""),
+    ("1.1.0rc2.post2", "2026-01-14", "mtp3"), ("1.1.0rc2.post2", "2025-12-15", "")])
 def test_images_and_dates_tell_speculation(version, date, drafts):
     found = recipe(backend="trtllm", backend_version=version,
                    silicon_data_source=f"x; measured={date}T00:00:00.000Z")
     assert found.speculation == drafts
 
 
+def test_attention_copies_draft_less_and_wait_for_one_another():
+    drafting = {"backend": "trtllm", "backend_version": "1.2.0rc6.post3"}
+    alone, apart = recipe(**drafting), recipe(**drafting, attention_dp_size=8)
+    assert (alone.drafts, alone.wait) == (3, 0)
+    assert (apart.drafts, apart.wait, apart.fill) == (1, 60, 0.0)
+
+
+def test_prompts_of_short_loads_wait_to_be_read_together():
+    short = {"backend": "trtllm", "model_path": "meta-llama/Llama-3.1-70B", "tp_size": 4}
+    assert (recipe(**short).wait, recipe(**short).fill) == (20, 0.9)
+    assert recipe(**short | {"tp_size": 8}).wait == 0
+    assert recipe(**short, osl=8192).wait == 0
+
+
+def test_scripts_that_know_no_expert_degree_run_without():
+    kimi = {**ROW, "backend": "vllm", "model_path": "moonshotai/Kimi-K2.5", "precision": "fp4",
+            "gemm_quant_mode": "", "moe_quant_mode": "", "tp_size": 4, "attention_dp_size": 4,
+            "moe_tp_size": 1, "moe_ep_size": 16}
+    plan = read_serving_row(kimi).decode.deployment
+    assert (plan.tp, plan.attention_dp, plan.ep) == (4, 1, 1)
+    mini = {**ROW, "backend": "vllm", "model_path": "MiniMaxAI/MiniMax-M2.5",
+            "system": "h200_sxm", "silicon_data_source": "x; measured=2026-03-28T00:00:00.000Z"}
+    assert read_serving_row(mini).decode.deployment.ep == 8
+
+
 def test_budgets_follow_the_load():
-    assert Recipe(budget=8192, budget_load=True).token_budget(8192, 64) == 8704
-    assert Recipe(budget=8192, budget_load=True).token_budget(1024, 64) == 8192
+    assert Recipe(budget=8192, budget_load=1).token_budget(8192, 64) == 8704
+    assert Recipe(budget=8192, budget_load=1).token_budget(1024, 64) == 8192
     assert Recipe(budget_prompts=2).token_budget(8192, 4) == 16384
     assert Recipe().token_budget(1024, 4) is None
 
@@ -84,7 +110,7 @@ def test_tensorrt_gathers_steps_and_drafting_makes_them_longer():
 
 def test_nobody_says_how_other_servers_stream():
     row = {**ROW, "backend": "trtllm", "protocol": "dynamo"}
-    assert protocol_of(read_serving_row(row)).stream is None
+    assert protocol_of(read_serving_row(row)).stream == 0
 
 
 def test_times_of_day_are_no_versions():

@@ -15,9 +15,10 @@ from ridgeline.serving.simulator import simulate_replica
 from ridgeline.timing.step_table import Grid, StepTable
 from ridgeline.truth_data import shipped_file
 
-# The second run's queue lasts for its last few seconds of arrivals alone: steps 5 % too short take
-# a quarter off its waits. Its times to first token are held to what they are, not to the promise.
-PROMISED = {"llama-8b/pro6000": {}, "qwen-30b-a3b/2xpro6000": {"ttft": 0.28}}
+PROMISED = ("llama-8b/pro6000", "qwen-30b-a3b/2xpro6000")
+# The two cards of the third run exchange at a rate that nobody published; the kernels of the fourth
+# run's card are pooled from others. Both are held to what they are.
+HELD = {"qwen-32b/2xpro6000": 0.27, "llama-8b/rtx4090": 0.24}
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +33,16 @@ def test_measured_runs_replay_within_10_percent_in_the_mean_and_15_at_p90(table,
     assert report.predicted == 1
     for metric, (measured, predicted, _) in report.points.items():
         most = 0.15 if metric.endswith("p90") else 0.10
-        most = PROMISED[run].get(metric.split("_")[0], most)
         assert abs(predicted[0] / measured[0] - 1) < most, metric
+    for group in report.groups:
+        assert group.coverage80_pct == 100.0
+
+
+@pytest.mark.parametrize("run", HELD)
+def test_the_other_runs_stay_as_close_as_they_are_and_inside_their_intervals(table, run):
+    report = validate_table(table.take(table.columns["run"] == run))
+    for metric, (measured, predicted, _) in report.points.items():
+        assert abs(predicted[0] / measured[0] - 1) < HELD[run], metric
     for group in report.groups:
         assert group.coverage80_pct == 100.0
 

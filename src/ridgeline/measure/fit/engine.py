@@ -20,7 +20,13 @@ from ridgeline.errors import RidgelineError
 from ridgeline.measure.fit.engine_parts import Costs, Ridge, fit_costs, fit_first_token
 from ridgeline.measure.truth.serving_pools import protocol_of, run_of
 from ridgeline.model.load import load_architecture
-from ridgeline.serving.latency import bundled, case_of, component_table, raw_latency
+from ridgeline.serving.latency import (
+    bundled,
+    case_of,
+    component_table,
+    first_steps,
+    raw_latency,
+)
 from ridgeline.serving.measured_run import Protocol
 from ridgeline.timing.adjust import BOUND, COARSE, LEVELS, ServingCase
 from ridgeline.timing.kernels.result import LEVELS as QUANTILES
@@ -60,12 +66,8 @@ class Runs:
 
     @property
     def steps(self) -> Array:
-        """(tokens gathered for a message, steps between polls) of each row, shape (n, 2).
-
-        NaN where nobody says.
-        """
-        return np.array([(np.nan, 0.0) if p.stream is None else (p.stream, p.poll)
-                         for p in self.protocols])
+        """Decode steps that each row's first tokens wait for beside their prompts."""
+        return np.array([first_steps(p) for p in self.protocols])
 
     def keys(self, *names: str) -> Array:
         """Text key of each row from attributes of its case."""
@@ -165,7 +167,7 @@ class _Fitted:
             costs[engine] = (fit_first_token(costs[engine], wait[own], decode[own], steps[own],
                                              runs.real_ttft[own], weights[own], usual)
                              if own.sum() >= _ENOUGH
-                             else dataclasses.replace(costs[engine], first=usual.first))
+                             else dataclasses.replace(costs[engine], request=usual.request))
         first = _first(runs, costs, wait, decode)
         ttft = Ridge.fit(keys, numbers, np.log(runs.real_ttft / first), weights, use, fine)
         return cls(costs, ridge, ttft, coarse,

@@ -16,8 +16,6 @@ __all__ = ["Costs", "Ridge", "fit_costs", "fit_first_token"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
-# First-token costs in the order of `Costs.first`.
-FIRST = ("request", "queue", "first_token_steps", "stream", "poll")
 # Allowed log factors on kernel times, and how strongly they are held at 1.
 _FACTOR = (-0.8, 1.2)
 _HOLD = 12.0
@@ -28,9 +26,9 @@ _TOGETHER = 1.0
 _FIXED_LOW = (1e-6, 1e-8, 1e-8, 1e-8, 1e-10)
 _FIXED_HIGH = (1.5e-2, 2e-4, 2e-4, 5e-5, 5e-6)
 _FIXED_START = (5e-4, 1e-5, 1e-5, 3e-6, 1e-7)
-# request [s], queue, first_token_steps, stream, poll [1]: ranges and starts.
-_FIRST_LOW, _FIRST_HIGH = (1e-3, 0.5, 1e-2, 1e-2, 1e-2), (0.3, 4.0, 60.0, 1.2, 1.2)
-_FIRST_START = (0.05, 1.0, 2.0, 0.8, 0.5)
+# Allowed range of the time a request spends outside the steps, and where to start [s].
+_REQUEST = (1e-3, 0.3)
+_REQUEST_START = 0.03
 # Weights of sizes are held at 0 more strongly than those of the level itself.
 _SIZES = (1.0, 3.0, 3.0, 3.0, 3.0)
 _ROUNDS, _OUTLIER = 6, 0.08
@@ -43,12 +41,12 @@ class Costs:
     Attributes:
         factors: on kernel times, in the order of KINDS.
         fixed: seconds a step, layer, mixture, sequence and prompt token, in the order of FIXED.
-        first: request [s], queue, first_token_steps, stream, poll [1].
+        request: seconds before the first token, outside the steps.
     """
 
     factors: Array
     fixed: Array
-    first: tuple[float, ...] = (0.0, 1.0, 0.0, 1.0, 0.5)
+    request: float = 0.0
 
     def seconds(self, components: Array) -> Any:
         """Time of a component vector, or of rows of them [s]."""
@@ -59,18 +57,14 @@ class Costs:
 
         Args:
             wait, decode: seconds.
-            steps: tokens gathered for a message and steps between polls, in the last axis; NaN
-                where nobody says.
+            steps: decode steps that clients wait for besides.
         """
-        request, queue, usual, stream, poll = self.first
-        known = stream * steps[..., 0] + poll * steps[..., 1]
-        return request + queue * wait + np.where(np.isnan(known), usual, known) * decode
+        return self.request + wait + steps * decode
 
     def to_json(self) -> dict[str, Any]:
         """The form of engines.json."""
-        first = dict(zip(FIRST, self.first, strict=True))
         return {**{name: float(f"{v:.4g}") for name, v in zip(FIXED, self.fixed, strict=True)},
-                **{name: float(f"{value:.4g}") for name, value in first.items()},
+                "request": float(f"{self.request:.4g}"),
                 "kernels": {k: round(float(v), 3) for k, v in zip(KINDS, self.factors,
                                                                   strict=True)}}
 
@@ -107,22 +101,21 @@ def fit_costs(components: Array, real: Array, weights: Array, usual: Costs | Non
 
 def fit_first_token(costs: Costs, wait: Array, decode: Array, steps: Array, real: Array,
                     weights: Array, usual: Costs | None = None) -> Costs:
-    """The costs with request, queue and first-token steps that explain measured first tokens."""
+    """The costs with the time outside the steps that explains measured first tokens."""
     from scipy.optimize import least_squares
 
     root = np.sqrt(weights)
-    centre = np.log(_FIRST_START if usual is None else usual.first)
+    centre = np.log(_REQUEST_START if usual is None else usual.request)
 
     def residuals(theta: Array) -> Array:
-        trial = dataclasses.replace(costs, first=tuple(np.exp(theta)))
+        trial = dataclasses.replace(costs, request=float(np.exp(theta[0])))
         apart = theta - centre if usual is not None else np.zeros(0)
         return np.concatenate([root * np.log(trial.first_token(wait, decode, steps) / real),
                                _TOGETHER * apart])
 
-    low, high = np.log(_FIRST_LOW), np.log(_FIRST_HIGH)
-    found = least_squares(residuals, np.clip(centre, low + 1e-6, high - 1e-6), loss="soft_l1",
-                          f_scale=0.2, bounds=(low, high))
-    return dataclasses.replace(costs, first=tuple(float(v) for v in np.exp(found.x)))
+    low, high = np.log(_REQUEST)
+    found = least_squares(residuals, [centre], loss="soft_l1", f_scale=0.2, bounds=(low, high))
+    return dataclasses.replace(costs, request=float(np.exp(found.x[0])))
 
 
 @dataclass(frozen=True)

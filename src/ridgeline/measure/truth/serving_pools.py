@@ -13,6 +13,7 @@ from ridgeline.deployment.operands import settle_formats
 from ridgeline.machine import Cluster
 from ridgeline.measure.truth.names import architecture_named
 from ridgeline.measure.truth.serving_row import ServingRow, read_serving_row
+from ridgeline.search.speculation import Draft, DraftedDeployed
 from ridgeline.serving.deployed import Deployed
 from ridgeline.serving.latency import Pools
 from ridgeline.serving.measured_run import Protocol, protocol_named
@@ -22,9 +23,9 @@ __all__ = ["pools_of", "protocol_of", "run_of"]
 
 # Engines that send the first token by itself.
 _AT_ONCE = ("vllm", "sglang")
-# Tokens of a step of a model that drafts its own: first messages of TensorRT-LLM servers that do
-# came after 2.5 to 2.8 times as many times per token as of those that do not.
-_DRAFTED = 2.5
+# Tokens that a step makes with 1, 2, 3 tokens drafted by a model's own heads. What a family of
+# rows really accepts is learned on top.
+_ACCEPTED = (1.79, 2.27, 2.49)
 
 
 def run_of(row: Mapping[str, Any]) -> tuple[ServingRow, Pools]:
@@ -44,26 +45,36 @@ def protocol_of(run: ServingRow) -> Protocol:
     Intervals are in steps, each of which makes several tokens where a model drafts them.
     """
     protocol, recipe = protocol_named(run.protocol), run.recipe
-    each = _DRAFTED if recipe.speculation else 1.0
-    stream = None if recipe.stream is None else round(recipe.stream * each)
+    each = _tokens_per_step(recipe.drafts)
+    stream = round((recipe.stream or 0) * each)
     if run.disaggregated or run.decode.deployment.engine in _AT_ONCE:
         stream = 0
     poll = 0 if run.disaggregated else recipe.poll_steps(run.concurrency)
-    return dataclasses.replace(protocol, stream=stream, poll=round(poll * each))
+    return dataclasses.replace(protocol, stream=stream, poll=round(poll * each),
+                               wait=recipe.wait, fill=recipe.fill)
+
+
+def _tokens_per_step(drafts: int) -> float:
+    return _ACCEPTED[drafts - 1] if drafts else 1.0
 
 
 def pools_of(run: ServingRow) -> Pools:
     """The pools of a row; replicas alike share their tables."""
     longest = run.prompt + run.output
-    decode = _replica(run.model, run.system, run.decode.deployment, longest)
-    prefill = (_replica(run.model, run.system, run.prefill.deployment, longest)
-               if run.disaggregated else decode)
+    drafts = run.recipe.drafts
+    decode = _replica(run.model, run.system, run.decode.deployment, longest, drafts)
+    prefill = (_replica(run.model, run.system, run.prefill.deployment, longest, 0)
+               if run.disaggregated else None)
     return Pools(decode, prefill, run.decode.workers, run.prefill.workers)
 
 
 @functools.lru_cache(maxsize=4096)
-def _replica(model: str, system: str, deployment: Deployment, longest: int) -> Deployed:
+def _replica(model: str, system: str, deployment: Deployment, longest: int, drafts: int
+             ) -> Deployed:
     architecture, chip = architecture_named(model), load_chip(system)
     cluster = Cluster.of(chip, deployment.chips_per_replica)
     formats = settle_formats(architecture, deployment, chip)
+    if drafts:
+        return DraftedDeployed(architecture, deployment, cluster, formats, longest,
+                               draft=Draft(drafts, _tokens_per_step(drafts)))
     return Deployed(architecture, deployment, cluster, formats, longest)

@@ -89,9 +89,13 @@ def read_serving_row(row: Row) -> ServingRow:
         prefill = decode
     if not concurrency:
         raise BadInput("the row states neither concurrency nor batch size")
-    recipe = recipe_of(row, _version(row), decode.deployment.tp)
+    plan = decode.deployment
+    recipe = recipe_of(row, _version(row), plan.tp, plan.attention_dp, concurrency)
     if prefill is decode:
         prefill = decode = _launched(decode, recipe, int(row["isl"]), int(concurrency))
+    else:
+        prefill, decode = (dataclasses.replace(p, deployment=_laid_out(p.deployment, recipe.layout))
+                           for p in (prefill, decode))
     return ServingRow(str(row["model_path"]), str(row["system"]), prefill, decode,
                       int(row["isl"]), int(row["osl"]), int(concurrency), str(row["protocol"]),
                       recipe)
@@ -99,11 +103,21 @@ def read_serving_row(row: Row) -> ServingRow:
 
 def _launched(pool: Pool, recipe: Recipe, prompt: int, concurrency: int) -> Pool:
     """The pool with its recipe's settings; pools apart have scripts of their own."""
-    plan = pool.deployment
+    plan = _laid_out(pool.deployment, recipe.layout)
     return Pool(dataclasses.replace(
         plan, kv=recipe.kv or plan.kv, memory_fraction=recipe.memory_fraction,
         max_num_batched_tokens=recipe.token_budget(prompt, concurrency),
         max_num_seqs=recipe.sequences), pool.workers)
+
+
+def _laid_out(plan: Deployment, layout: str) -> Deployment:
+    """The deployment as its script spread it, where that is known."""
+    if not layout:
+        return plan
+    group = plan.tp * plan.attention_dp
+    if layout == "dp+ep":
+        return dataclasses.replace(plan, ep=group if plan.attention_dp > 1 else plan.ep)
+    return dataclasses.replace(plan, tp=group, attention_dp=1, ep=group if layout == "ep" else 1)
 
 
 def _replica_share(row: Row, pool: Pool) -> tuple[int, Pool]:

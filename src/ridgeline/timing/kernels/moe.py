@@ -119,7 +119,7 @@ def _floor(chip: Chip, format: str, cases: Cases, warm: bool) -> Array:
 
 
 FAMILY = Family("moe", _CONSTANTS, _physical, _features, _floor,
-                ("hidden", "inter", "topk", "experts"))
+                ("hidden", "inter", "topk", "experts"), with_kin=True)
 
 
 def moe_time(chip: Chip, *, tokens: Any, hidden: Any, inter: Any, top_k: Any, experts: Any,

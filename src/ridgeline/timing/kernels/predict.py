@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ridgeline.machine.chip import Chip
 from ridgeline.timing.kernels.result import Distance, KernelTime
-from ridgeline.timing.kernels.store import EAGER, Entry, Store
+from ridgeline.timing.kernels.store import EAGER, Entry, Store, kernel_family
 
 Array = NDArray[np.floating[Any]]
 Cases = Mapping[str, NDArray[Any]]
@@ -42,6 +42,9 @@ class Family:
         features: (chip, format, constants, cases) -> inputs of the residual, shape (N, F).
         floor: (chip, format, cases, warm) -> least seconds, shape (N,).
         group: columns of the cases that make a shape group, held out together.
+        with_kin: whether times in servers, whose shapes are seldom those of the tables, are
+            halfway (in log) between what the chip's own rows and those of its whole family say:
+            their corrections err differently where neither was measured.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Family:
     features: Callable[[Chip, str, Mapping[str, float], Cases], Array]
     floor: Callable[[Chip, str, Cases, bool], Array]
     group: Sequence[str]
+    with_kin: bool = False
 
 
 def evaluate(family: Family, entry: Entry, chip: Chip, format: str, cases: Cases,
@@ -85,6 +89,10 @@ def kernel_time(family: Family, store: Store, chip: Chip, *, formats: Sequence[s
     flat = {name: column.ravel() for name, column in zip(names, columns, strict=True)}
     entry, distance = _find(store, chip, formats, backend, warm)
     seconds = evaluate(family, entry, chip, formats[0], flat, warm)
+    if family.with_kin and not warm and distance == "table":
+        kin = store.get(("architecture", kernel_family(chip), entry.backend, entry.format))
+        if kin is not None:
+            seconds = np.sqrt(seconds * evaluate(family, kin, chip, formats[0], flat, warm))
     quantiles = entry.spread(distance)(seconds)
     return KernelTime(seconds.reshape(shape), quantiles.reshape(*shape, -1), distance,
                       note=_note(entry, distance, formats[0], backend))

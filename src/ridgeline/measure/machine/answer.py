@@ -79,7 +79,7 @@ def _levels(machine: Machine) -> Table:
     rows = [(Quantity.exact(point.size, "B", "measured"), _level(machine, point.size),
              _around(point, "B/s"), point.noise) for point in machine.of("read", threads=1)]
     return Table.of("bandwidth", {"working_set": "B", "held_by": "1", "read": "B/s", "noise": "1"},
-                    rows, title="Read bandwidth of one thread by working set")
+                    rows, title="Read bandwidth of one thread")
 
 
 def _level(machine: Machine, size: float) -> str:

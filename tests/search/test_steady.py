@@ -116,12 +116,12 @@ def test_more_in_flight_is_slower_for_each_and_more_in_all():
 
 def test_a_correction_by_batch_is_the_engine_layers_own():
     asked, made = widest("Llama-3.1-70B", "8xH100-SXM", prompt=3000, output=500)
-    case, costs = made.rated.case, made.rated.replica.costs
-    tpot_line, ttft_line = correction_lines(case, costs)
+    case, outside = made.rated.case, made.rated.replica.outside
+    tpot_line, ttft_line = correction_lines(case)
     for batch in (1.0, 3.0, 100.0, 9000.0):
-        found = corrected(dataclasses.replace(case, concurrency=batch), costs, STEADY, 0.02, 0.7)
+        found = corrected(dataclasses.replace(case, concurrency=batch), outside, STEADY, 0.02, 0.7)
         at = np.array([batch])
         assert np.exp(corrected_log(tpot_line, at))[0] * 0.02 == pytest.approx(found.tpot)
         assert np.exp(corrected_log(ttft_line, at))[0] * (
-            costs.request + 0.7 + BEHIND * found.tpot) == pytest.approx(found.ttft)
+            outside + 0.7 + BEHIND * found.tpot) == pytest.approx(found.ttft)
     assert asked.requests.new == 3000

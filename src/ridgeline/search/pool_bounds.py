@@ -100,7 +100,7 @@ class DecodeSide:
             ttft: target [s].
         """
         batch = batches[batches <= max(one.rooms)]
-        gaps, off, costs = max(one.requests.mean_output - 1, 1), POOLS_APART, one.replica.costs
+        gaps, off = max(one.requests.mean_output - 1, 1), POOLS_APART
         bent = np.exp(corrected_log(lines[0], batch))
         late = (np.exp(corrected_log(lines[1], batch)) if lines[1] != (0.0, 0.0)
                 else np.ones(len(batch)))
@@ -119,7 +119,8 @@ class DecodeSide:
         return cls(batch, off.fast * gaps * np.maximum(alone * bent, one.floors(batch)),
                    batch / (gaps * step * bent), full, shape.chips,
                    shape.chips * shape.offer.usd_per_chip_hour,
-                   shape.chips * (shape.offer.chip.tdp or math.nan), late, late * costs.request)
+                   shape.chips * (shape.offer.chip.tdp or math.nan), late,
+                   late * one.replica.outside)
 
 
 def _decoding(away: Array, batch: Array, visit: Array) -> Any:

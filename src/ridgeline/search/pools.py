@@ -143,7 +143,7 @@ class TwoPools:
         case = case_of(self.pools(), protocol="", concurrency=8.0,
                        prompt=max(1, round(requests.new * STEADY.stretch(()))),
                        output=max(1, round(requests.mean_output * STEADY.stretch(()))))
-        return correction_lines(case, self.decode.replica.costs)
+        return correction_lines(case)
 
     def times(self, workers: Array, decode_workers: Array, batch: Array) -> Times:
         """Times of a closed loop with `batch` requests a decode replica in flight.
@@ -152,7 +152,6 @@ class TwoPools:
         exact mean-value analysis.
         """
         curves, requests = self.decode.curves, self.decode.requests
-        costs = self.decode.replica.costs
         inside, flying = batch, decode_workers * batch
         service, each, output = self.prompt_s, self.each_s / workers, max(1, requests.mean_output)
         for _ in range(4):
@@ -168,7 +167,7 @@ class TwoPools:
                 else visit + np.maximum(0.0, first - visit) / STEADY.waves)
         tpot_line, ttft_line = self._lines
         tpot = tpot * np.exp(corrected_log(tpot_line, batch))
-        ttft = costs.request + wait + first_steps(STEADY) * tpot
+        ttft = self.decode.replica.outside + wait + first_steps(STEADY) * tpot
         tpot = np.maximum(tpot, self.decode.floors(batch))
         if ttft_line != (0.0, 0.0):
             ttft = ttft * np.exp(corrected_log(ttft_line, batch))

@@ -23,7 +23,6 @@ from ridgeline.serving.deployed import Deployed
 from ridgeline.serving.latency import Pools, case_of, corrected, first_steps
 from ridgeline.serving.measured_run import STEADY, Protocol
 from ridgeline.timing.adjust import BOUND, MEASURED, ServingCase
-from ridgeline.timing.engine import EngineCosts
 from ridgeline.timing.roofline import StepBounds, bound_name, step_bounds
 from ridgeline.work.step import Step, decode_step, prefill_step
 
@@ -206,9 +205,9 @@ class Rated:
             budget: tokens of a step, same shape.
         """
         found = self.steady(batch, budget)
-        costs, output = self.replica.costs, self.requests.mean_output
+        output = self.requests.mean_output
         tpot = found.tpot * np.exp(corrected_log(self.tpot_line, batch))
-        ttft = costs.request + found.wait + first_steps(STEADY) * tpot
+        ttft = self.replica.outside + found.wait + first_steps(STEADY) * tpot
         if self.ttft_line != (0.0, 0.0):
             ttft = ttft * np.exp(corrected_log(self.ttft_line, batch))
         tpot = np.maximum(tpot, self.floors(batch))
@@ -269,7 +268,7 @@ def corrected_log(line: Line, batch: Array) -> Array:
     return np.asarray(BOUND * np.tanh((line[0] + line[1] * size) / BOUND))
 
 
-def correction_lines(case: ServingCase, costs: EngineCosts) -> tuple[Line, Line]:
+def correction_lines(case: ServingCase) -> tuple[Line, Line]:
     """The learned log corrections of time per token and of time to first token, as lines.
 
     Of what a correction is made of, only log2(batch) changes along a sweep, and before its bound
@@ -278,10 +277,10 @@ def correction_lines(case: ServingCase, costs: EngineCosts) -> tuple[Line, Line]
     Returns:
         for each: value at a batch of 8 before the bound, and slope a factor of 8.
     """
-    found = [corrected(dataclasses.replace(case, concurrency=batch), costs, STEADY, 1.0, 1.0)
+    found = [corrected(dataclasses.replace(case, concurrency=batch), 0.0, STEADY, 1.0, 1.0)
              for batch in (8.0, 64.0)]
     logs = [[math.log(one.tpot) for one in found],
-            [math.log(one.ttft / (costs.request + 1.0 + first_steps(STEADY) * one.tpot))
+            [math.log(one.ttft / (1.0 + first_steps(STEADY) * one.tpot))
              for one in found]]
     free = [[BOUND * math.atanh(min(max(v / BOUND, -_NEAR), _NEAR)) for v in pair]
             for pair in logs]
@@ -363,7 +362,7 @@ def timed(fits: Fitted, requests: Requests, most: int = 1024) -> Rated:
                        shared=widest.shared)
     case = case_of(Pools(replica), protocol="", concurrency=8.0, prompt=_nominal(requests),
                    output=_nominal_output(requests))
-    tpot_line, ttft_line = correction_lines(case, replica.costs)
+    tpot_line, ttft_line = correction_lines(case)
     return Rated(
         fits.shape, requests, replica, fits.budgets, fits.rooms, curves,
         _floors(replica, requests, most), fits.ttft_floor, ttft_line, tpot_line,

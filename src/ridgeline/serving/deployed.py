@@ -62,6 +62,11 @@ class Deployed:
                 else engine_costs(self.deployment.engine, self.cluster.chip))
 
     @functools.cached_property
+    def outside(self) -> float:
+        """Time of a request before its first token, beside the kernels of steps [s]."""
+        return self.costs.outside(self.architecture)
+
+    @functools.cached_property
     def timer(self) -> StepTimer:
         """Seconds of ops on this machine with this engine's kernels."""
         return StepTimer(self.cluster, self.deployment, self.costs)

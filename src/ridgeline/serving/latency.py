@@ -180,7 +180,7 @@ def latency(pools: Pools, protocol: Protocol, *, concurrency: int, prompt: int, 
                                                prompt=prompt, output=output)
     case = case_of(pools, protocol=protocol_name, concurrency=concurrency, prompt=prompt,
                    output=output, speculation=speculation)
-    return corrected(case, pools.decode.costs, protocol, float(tpot), float(wait),
+    return corrected(case, pools.decode.outside, protocol, float(tpot), float(wait),
                      float(duration), tokens)
 
 
@@ -214,13 +214,20 @@ def bundled(protocol: Protocol, output: float) -> float:
     return (n - first) / (n - 1)
 
 
-def corrected(case: ServingCase, costs: EngineCosts, protocol: Protocol, tpot: float, wait: float,
+def corrected(case: ServingCase, outside: float, protocol: Protocol, tpot: float, wait: float,
               duration: float = 0.0, tokens: int = 0) -> Latency:
-    """Apply the engine's first-token costs and the learned corrections to a replay."""
+    """Apply the engine's first-token costs and the learned corrections to a replay.
+
+    Args:
+        case: what kind of deployment.
+        outside: time of a request before its first token, beside the steps [s].
+        protocol: of the load.
+        tpot, wait, duration, tokens: of the replay.
+    """
     content = engine_content()
     factor = math.exp(correction(learned("tpot", case), case))
     decode = tpot * factor
-    first = costs.request + wait + first_steps(protocol) * decode
+    first = outside + wait + first_steps(protocol) * decode
     first *= math.exp(correction(learned("ttft", case), case))
     decode *= bundled(protocol, case.output)
     return Latency(first, decode, _spread(content, "ttft", case), _spread(content, "tpot", case),

@@ -127,7 +127,7 @@ def _solved(replica: Deployed, goal: Latency, concurrency: int, prompt: int, out
     policy = dataclasses.replace(replica.policy, max_num_seqs=max(1, concurrency))
     rules = Scheduler.of_policy(policy)
     least = _least(replica, prompt, output, concurrency)
-    costs, prompts, decode = replica.costs, 1.0, 1.0
+    prompts, decode = 1.0, 1.0
     rules = dataclasses.replace(engine_scheduler(replica, rules), max_num_seqs=max(1, concurrency))
     if rules.kv_blocks is not None:
         rules = dataclasses.replace(rules, kv_blocks=max(
@@ -135,7 +135,7 @@ def _solved(replica: Deployed, goal: Latency, concurrency: int, prompt: int, out
     plain = dataclasses.replace(rules, overlap=False)
     at_once = float(_run(replica, requests, plain, concurrency, prompts, decode).ttft.mean())
     run = _run(replica, requests, rules, concurrency, prompts, decode)
-    around = costs.request + first_steps(STEADY) * goal.tpot
+    around = replica.outside + first_steps(STEADY) * goal.tpot
     outside = goal.ttft * around / (around + at_once)
     # The time outside holds the steps that an engine runs behind, which the simulator spends
     # inside the steps.

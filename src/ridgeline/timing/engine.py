@@ -53,6 +53,8 @@ class EngineCosts:
         sequence: once a running sequence and step [s].
         token: once a prompt token [s].
         request: once a request before its first token: tokenisation, the way to the client [s].
+        prompt_layer, prompt_mixture: the same once a layer, and a layer of routed experts more:
+            prompts run outside captured graphs, kernel by kernel as the host launches them [s].
         kernels: factor on kernel times by kind of op ("matmul", "attention", ...), for what the
             kernel tables do not see (other kernels, cold caches).
     """
@@ -63,6 +65,8 @@ class EngineCosts:
     sequence: float = 0.0
     token: float = 0.0
     request: float = 0.0
+    prompt_layer: float = 0.0
+    prompt_mixture: float = 0.0
     kernels: tuple[tuple[str, float], ...] = ()
 
     def factor(self, kind: str) -> float:
@@ -73,6 +77,11 @@ class EngineCosts:
         """What every step pays [s]."""
         return (self.step + self.layer * architecture.n_layers
                 + self.mixture * sum(count for _, count in architecture.mixtures))
+
+    def outside(self, architecture: Architecture) -> float:
+        """What a request pays before its first token, beside the kernels of steps [s]."""
+        return (self.request + self.prompt_layer * architecture.n_layers
+                + self.prompt_mixture * sum(count for _, count in architecture.mixtures))
 
 
 @functools.cache

@@ -50,12 +50,12 @@ def test_outliers_do_not_rule():
 
 def test_time_outside_the_steps_comes_back():
     wait, decode = RNG.lognormal(-3, 1, 300), RNG.lognormal(-4.5, 0.7, 300)
-    steps = RNG.integers(2, 50, 300)
-    real = 0.05 + wait + steps * decode
-    found = fit_first_token(Costs(np.ones(len(KINDS)), np.ones(5)), wait, decode, steps, real,
-                            np.ones(300))
-    assert found.request == pytest.approx(0.05, rel=0.01)
-    assert found.first_token(wait, decode, steps) == pytest.approx(real, rel=0.02)
+    steps, layers = RNG.integers(2, 50, 300), RNG.integers(0, 90, (300, 2))
+    real = 0.05 + 1e-3 * layers[:, 0] + 2e-3 * layers[:, 1] + wait + steps * decode
+    found = fit_first_token(Costs(np.ones(len(KINDS)), np.ones(5)), wait, decode, steps, layers,
+                            real, np.ones(300))
+    assert found.first == pytest.approx((0.05, 1e-3, 2e-3), rel=0.02)
+    assert found.first_token(wait, decode, steps, layers) == pytest.approx(real, rel=0.02)
 
 
 HOLD = {level: hold for level, (_, hold) in LEVELS.items()}

@@ -69,6 +69,14 @@ class Runs:
         """Decode steps that each row's first tokens wait for beside their prompts."""
         return np.array([first_steps(p) for p in self.protocols])
 
+    @property
+    def layers(self) -> Array:
+        """Layers of each row's model, and those of them with routed experts, shape (n, 2)."""
+        models = {case.model: load_architecture(case.model) for case in self.cases}
+        counts = {name: (one.n_layers, sum(count for _, count in one.mixtures))
+                  for name, one in models.items()}
+        return np.array([counts[case.model] for case in self.cases], float)
+
     def keys(self, *names: str) -> Array:
         """Text key of each row from attributes of its case."""
         return np.array(["|".join(str(getattr(c, n)) for n in names) for c in self.cases])
@@ -158,16 +166,16 @@ class _Fitted:
         ridge = Ridge.fit(keys, numbers, np.log(step / base), weights, use, fine)
         coarse = Ridge.fit(keys, numbers, np.log(step / base), weights, use, COARSE, flat=True)
         decode = base * np.exp(_bounded(ridge.predict(keys, numbers)))
-        wait, steps = _wait(runs, costs), runs.steps
+        wait, steps, layers = _wait(runs, costs), runs.steps, runs.layers
         one = use & (runs.keys("mode") == "agg")
-        usual = fit_first_token(pooled, wait[one], decode[one], steps[one], runs.real_ttft[one],
-                                weights[one])
+        usual = fit_first_token(pooled, wait[one], decode[one], steps[one], layers[one],
+                                runs.real_ttft[one], weights[one])
         for engine in sorted(costs):
             own = one & (engines == engine)
             costs[engine] = (fit_first_token(costs[engine], wait[own], decode[own], steps[own],
-                                             runs.real_ttft[own], weights[own], usual)
+                                             layers[own], runs.real_ttft[own], weights[own], usual)
                              if own.sum() >= _ENOUGH
-                             else dataclasses.replace(costs[engine], request=usual.request))
+                             else dataclasses.replace(costs[engine], first=usual.first))
         first = _first(runs, costs, wait, decode)
         ttft = Ridge.fit(keys, numbers, np.log(runs.real_ttft / first), weights, use, fine)
         return cls(costs, ridge, ttft, coarse,
@@ -216,8 +224,8 @@ def _wait(runs: Runs, costs: Mapping[str, Costs]) -> Array:
 
 
 def _first(runs: Runs, costs: Mapping[str, Costs], wait: Array, decode: Array) -> Array:
-    return np.array([float(costs[c.engine].first_token(w, d, s)) for c, w, d, s
-                     in zip(runs.cases, wait, decode, runs.steps, strict=True)])
+    return np.array([float(costs[c.engine].first_token(w, d, s, n)) for c, w, d, s, n
+                     in zip(runs.cases, wait, decode, runs.steps, runs.layers, strict=True)])
 
 
 def _weights(runs: Runs) -> Array:

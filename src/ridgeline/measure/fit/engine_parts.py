@@ -26,9 +26,12 @@ _TOGETHER = 1.0
 _FIXED_LOW = (1e-6, 1e-8, 1e-8, 1e-8, 1e-10)
 _FIXED_HIGH = (1.5e-2, 2e-4, 2e-4, 5e-5, 5e-6)
 _FIXED_START = (5e-4, 1e-5, 1e-5, 3e-6, 1e-7)
-# Allowed range of the time a request spends outside the steps, and where to start [s].
-_REQUEST = (1e-3, 0.3)
-_REQUEST_START = 0.03
+# Time before a first token beside the kernels of steps: a request, a layer, a mixture [s].
+FIRST = ("request", "prompt_layer", "prompt_mixture")
+_FIRST_LOW, _FIRST_HIGH = (1e-3, 1e-6, 1e-6), (0.3, 5e-3, 5e-3)
+_FIRST_START = (5e-3, 2e-4, 4e-4)
+# How strongly an engine's are held near those of all engines, as _TOGETHER.
+_FIRST_TOGETHER = 6.0
 # Weights of sizes are held at 0 more strongly than those of the level itself.
 _SIZES = (1.0, 3.0, 3.0, 3.0, 3.0)
 _ROUNDS, _OUTLIER = 6, 0.08
@@ -41,30 +44,33 @@ class Costs:
     Attributes:
         factors: on kernel times, in the order of KINDS.
         fixed: seconds a step, layer, mixture, sequence and prompt token, in the order of FIXED.
-        request: seconds before the first token, outside the steps.
+        first: seconds before a first token, beside the kernels of steps, in the order of FIRST.
     """
 
     factors: Array
     fixed: Array
-    request: float = 0.0
+    first: tuple[float, ...] = (0.0, 0.0, 0.0)
 
     def seconds(self, components: Array) -> Any:
         """Time of a component vector, or of rows of them [s]."""
         return components @ np.concatenate([self.factors, self.fixed])
 
-    def first_token(self, wait: Any, decode: Any, steps: Any) -> Any:
+    def first_token(self, wait: Any, decode: Any, steps: Any, layers: Any) -> Any:
         """Time to first token from the replayed wait and the decode step [s].
 
         Args:
             wait, decode: seconds.
             steps: decode steps that clients wait for besides.
+            layers: layers, and those with routed experts, in the last axis.
         """
-        return self.request + wait + steps * decode
+        request, layer, mixture = self.first
+        return (request + layer * layers[..., 0] + mixture * layers[..., 1] + wait
+                + steps * decode)
 
     def to_json(self) -> dict[str, Any]:
         """The form of engines.json."""
         return {**{name: float(f"{v:.4g}") for name, v in zip(FIXED, self.fixed, strict=True)},
-                "request": float(f"{self.request:.4g}"),
+                **{name: float(f"{v:.4g}") for name, v in zip(FIRST, self.first, strict=True)},
                 "kernels": {k: round(float(v), 3) for k, v in zip(KINDS, self.factors,
                                                                   strict=True)}}
 
@@ -99,23 +105,24 @@ def fit_costs(components: Array, real: Array, weights: Array, usual: Costs | Non
     return Costs(values[:kinds], values[kinds:])
 
 
-def fit_first_token(costs: Costs, wait: Array, decode: Array, steps: Array, real: Array,
-                    weights: Array, usual: Costs | None = None) -> Costs:
+def fit_first_token(costs: Costs, wait: Array, decode: Array, steps: Array, layers: Array,
+                    real: Array, weights: Array, usual: Costs | None = None) -> Costs:
     """The costs with the time outside the steps that explains measured first tokens."""
     from scipy.optimize import least_squares
 
     root = np.sqrt(weights)
-    centre = np.log(_REQUEST_START if usual is None else usual.request)
+    centre = np.log(_FIRST_START if usual is None else usual.first)
 
     def residuals(theta: Array) -> Array:
-        trial = dataclasses.replace(costs, request=float(np.exp(theta[0])))
+        trial = dataclasses.replace(costs, first=tuple(np.exp(theta)))
         apart = theta - centre if usual is not None else np.zeros(0)
-        return np.concatenate([root * np.log(trial.first_token(wait, decode, steps) / real),
-                               _TOGETHER * apart])
+        return np.concatenate([root * np.log(trial.first_token(wait, decode, steps, layers) / real),
+                               _FIRST_TOGETHER * apart])
 
-    low, high = np.log(_REQUEST)
-    found = least_squares(residuals, [centre], loss="soft_l1", f_scale=0.2, bounds=(low, high))
-    return dataclasses.replace(costs, request=float(np.exp(found.x[0])))
+    low, high = np.log(_FIRST_LOW), np.log(_FIRST_HIGH)
+    found = least_squares(residuals, np.clip(centre, low + 1e-6, high - 1e-6), loss="soft_l1",
+                          f_scale=0.2, bounds=(low, high))
+    return dataclasses.replace(costs, first=tuple(float(v) for v in np.exp(found.x)))
 
 
 @dataclass(frozen=True)

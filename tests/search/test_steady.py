@@ -116,7 +116,7 @@ def test_more_in_flight_is_slower_for_each_and_more_in_all():
 
 def test_a_correction_by_batch_is_the_engine_layers_own():
     asked, made = widest("Llama-3.1-70B", "8xH100-SXM", prompt=3000, output=500)
-    case, outside = made.rated.case, made.rated.replica.outside
+    case, outside = made.rated.case, made.rated.outside
     tpot_line, ttft_line = correction_lines(case)
     for batch in (1.0, 3.0, 100.0, 9000.0):
         found = corrected(dataclasses.replace(case, concurrency=batch), outside, STEADY, 0.02, 0.7)

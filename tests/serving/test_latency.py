@@ -152,3 +152,12 @@ def test_attention_copies_share_what_sequences_cost():
     """Each copy schedules its own sequences: the same load on more copies costs less a step."""
     parts = component_table(replica("Qwen3-30B-A3B", attention_dp=4, ep=4))
     assert float(parts.decode(64.0, 900.0)[COMPONENTS.index("sequence")]) == pytest.approx(64 / 4)
+
+
+def test_prompts_up_to_the_largest_graph_are_captured():
+    """vLLM captures steps with prompts too, up to 512 tokens by default; others do not."""
+    one, other = replica(), replica(engine="sglang")
+    assert one.captures(512) and not one.captures(513)
+    assert one.captures(1024, graphs=2048) and not one.captures(100, graphs=0)
+    assert not other.captures(16)
+    assert one.outside(512) < one.outside(513)

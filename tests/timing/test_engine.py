@@ -5,7 +5,7 @@ import pytest
 from ridgeline.catalog import load_chip
 from ridgeline.errors import BadInput
 from ridgeline.model.load import load_architecture
-from ridgeline.timing.engine import EngineCosts, engine_content, engine_costs
+from ridgeline.timing.engine import CAPTURED, EngineCosts, engine_content, engine_costs
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
@@ -20,6 +20,17 @@ def test_a_chip_of_another_family_keeps_its_measured_kernels():
     found = engine_costs("vllm", load_chip("RTX-PRO-6000"))
     assert found.kernels == () and found.factor("grouped_matmul") == 1.0
     assert found.layer == engine_costs("vllm").layer
+
+
+def test_captured_prompts_spare_the_host_most_of_its_launches():
+    dense, mixed = load_architecture("Llama-3.1-8B"), load_architecture("Qwen3-30B-A3B")
+    costs = engine_costs("vllm")
+    for model in (dense, mixed):
+        launched = costs.outside(model) - costs.request
+        assert costs.outside(model, captured=True) - costs.request == pytest.approx(
+            CAPTURED * launched)
+    a_layer = [costs.outside(m) / m.n_layers for m in (dense, mixed)]
+    assert a_layer[0] < a_layer[1]
 
 
 def test_pooled_kernels_need_the_factors():

@@ -120,7 +120,7 @@ class DecodeSide:
                    batch / (gaps * step * bent), full, shape.chips,
                    shape.chips * shape.offer.usd_per_chip_hour,
                    shape.chips * (shape.offer.chip.tdp or math.nan), late,
-                   late * one.replica.outside)
+                   late * one.outside)
 
 
 def _decoding(away: Array, batch: Array, visit: Array) -> Any:

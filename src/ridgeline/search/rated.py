@@ -207,7 +207,7 @@ class Rated:
         found = self.steady(batch, budget)
         output = self.requests.mean_output
         tpot = found.tpot * np.exp(corrected_log(self.tpot_line, batch))
-        ttft = self.replica.outside + found.wait + first_steps(STEADY) * tpot
+        ttft = self.outside + found.wait + first_steps(STEADY) * tpot
         if self.ttft_line != (0.0, 0.0):
             ttft = ttft * np.exp(corrected_log(self.ttft_line, batch))
         tpot = np.maximum(tpot, self.floors(batch))
@@ -216,6 +216,11 @@ class Rated:
         if output <= 1:
             share = np.ones_like(tpot)
         return Times(ttft, tpot, ttft + (output - 1) * tpot, share, found.service)
+
+    @functools.cached_property
+    def outside(self) -> float:
+        """Time of a request outside the steps."""
+        return self.replica.outside(self.requests.new * STEADY.stretch(self.requests.prompt.law))
 
     def margins(self, batch: Array) -> Margins:
         """How far the steady form may be off at each batch."""

@@ -16,7 +16,13 @@ from ridgeline.model.architecture import Architecture
 from ridgeline.model.parts import Attention
 from ridgeline.numeric import maximum, where
 from ridgeline.serving.closed_loop import Policy
-from ridgeline.timing.engine import PROMPTS_FIRST, RESERVED, EngineCosts, engine_costs
+from ridgeline.timing.engine import (
+    CAPTURES_PROMPTS,
+    PROMPTS_FIRST,
+    RESERVED,
+    EngineCosts,
+    engine_costs,
+)
 from ridgeline.timing.measured import costs_of
 from ridgeline.timing.step_table import (
     Grid,
@@ -61,10 +67,29 @@ class Deployed:
         return (costs_of(measured, served=True) if measured
                 else engine_costs(self.deployment.engine, self.cluster.chip))
 
-    @functools.cached_property
-    def outside(self) -> float:
-        """Time of a request before its first token, beside the kernels of steps [s]."""
-        return self.costs.outside(self.architecture)
+    def captures(self, prompt: float, graphs: int | None = None) -> bool:
+        """Whether a prompt runs in captured graphs.
+
+        Args:
+            prompt: its tokens.
+            graphs: tokens of the largest graph; None: the engine's default.
+        """
+        plan = self.deployment
+        if graphs is None:
+            if plan.engine not in CAPTURES_PROMPTS or not plan.cuda_graphs:
+                return False
+            from ridgeline.catalog import load_engine
+
+            graphs = load_engine(plan.engine).cuda_graph_max_batch
+        return prompt <= graphs
+
+    def outside(self, prompt: float, graphs: int | None = None) -> float:
+        """Time of a request before its first token, beside the kernels of steps [s].
+
+        Args:
+            prompt, graphs: as in `captures`.
+        """
+        return self.costs.outside(self.architecture, self.captures(prompt, graphs))
 
     @functools.cached_property
     def timer(self) -> StepTimer:

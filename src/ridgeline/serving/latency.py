@@ -180,8 +180,8 @@ def latency(pools: Pools, protocol: Protocol, *, concurrency: int, prompt: int, 
                                                prompt=prompt, output=output)
     case = case_of(pools, protocol=protocol_name, concurrency=concurrency, prompt=prompt,
                    output=output, speculation=speculation)
-    return corrected(case, pools.decode.outside, protocol, float(tpot), float(wait),
-                     float(duration), tokens)
+    return corrected(case, pools.prefill.outside(prompt, protocol.graphs), protocol, float(tpot),
+                     float(wait), float(duration), tokens)
 
 
 

@@ -31,6 +31,7 @@ class Protocol:
         waves: requests as a multiple of the concurrency.
         shortest: lengths are spread over [shortest, 1] x nominal.
         most: requests replayed at most; more waves repeat the steady state.
+        graphs: tokens of the largest captured graph; None: the engine's default.
         wait: decode steps that prompts wait for others to fill a step, at most.
         fill: share of a step's tokens at which they no longer wait; 0: as soon as there is one for
             each attention copy.
@@ -48,6 +49,7 @@ class Protocol:
     most: int = 1024
     stream: int = 0
     poll: int = 0
+    graphs: int | None = None
     wait: int = 0
     fill: float = 1.0
     prompt_law: tuple[float, ...] = ()

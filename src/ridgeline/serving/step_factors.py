@@ -135,7 +135,7 @@ def _solved(replica: Deployed, goal: Latency, concurrency: int, prompt: int, out
     plain = dataclasses.replace(rules, overlap=False)
     at_once = float(_run(replica, requests, plain, concurrency, prompts, decode).ttft.mean())
     run = _run(replica, requests, rules, concurrency, prompts, decode)
-    around = replica.outside + first_steps(STEADY) * goal.tpot
+    around = replica.outside(prompt) + first_steps(STEADY) * goal.tpot
     outside = goal.ttft * around / (around + at_once)
     # The time outside holds the steps that an engine runs behind, which the simulator spends
     # inside the steps.

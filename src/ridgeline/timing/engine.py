@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BEHIND",
+    "CAPTURED",
+    "CAPTURES_PROMPTS",
     "FIXED",
     "PROMPTS_FIRST",
     "RESERVED",
@@ -34,6 +36,11 @@ FIXED = ("step", "layer", "mixture", "sequence", "token")
 # Engines whose scheduler runs prompts in steps of their own while decoding waits; the others mix
 # prompt chunks and decoding in one step.
 PROMPTS_FIRST = ("sglang",)
+# What a prompt's launches take in captured graphs, of what they take without: a prompt of one token
+# of DeepSeek-V3 in SGLang took 23.1 instead of 82.6 ms (sgl-project/sglang, pull request 12160).
+CAPTURED = 0.28
+# Engines that by default capture steps with prompts, layer by layer, up to their largest graph.
+CAPTURES_PROMPTS = ("vllm",)
 # Decode steps between a request's arrival and its first token beside those of its prompt: half of
 # the one that runs when it comes, and one that was decided ahead.
 BEHIND = 1.5
@@ -78,10 +85,16 @@ class EngineCosts:
         return (self.step + self.layer * architecture.n_layers
                 + self.mixture * sum(count for _, count in architecture.mixtures))
 
-    def outside(self, architecture: Architecture) -> float:
-        """What a request pays before its first token, beside the kernels of steps [s]."""
-        return (self.request + self.prompt_layer * architecture.n_layers
-                + self.prompt_mixture * sum(count for _, count in architecture.mixtures))
+    def outside(self, architecture: Architecture, captured: bool = False) -> float:
+        """What a request pays before its first token, beside the kernels of steps [s].
+
+        Args:
+            architecture: of the model.
+            captured: whether its prompt runs in captured graphs.
+        """
+        launched = (self.prompt_layer * architecture.n_layers
+                    + self.prompt_mixture * sum(count for _, count in architecture.mixtures))
+        return self.request + launched * (CAPTURED if captured else 1.0)
 
 
 @functools.cache

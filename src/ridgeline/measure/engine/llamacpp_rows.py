@@ -122,4 +122,4 @@ class _Case:
                                     prompt_factor=factors.prompts)
         asked = closed_loop_requests(np.full(requests, prompt), np.full(requests, output))
         run = simulate_replica(replica.table, asked, rules, concurrency=flight)
-        return float(run.busy) + requests * replica.outside
+        return float(run.busy) + requests * replica.outside(prompt)

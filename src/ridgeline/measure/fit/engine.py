@@ -29,6 +29,7 @@ from ridgeline.serving.latency import (
 )
 from ridgeline.serving.measured_run import Protocol
 from ridgeline.timing.adjust import BOUND, COARSE, LEVELS, ServingCase
+from ridgeline.timing.engine import CAPTURED
 from ridgeline.timing.kernels.result import LEVELS as QUANTILES
 
 __all__ = ["fit_engines"]
@@ -49,6 +50,7 @@ class Runs:
         real_tpot, real_ttft: measured [s].
         cases: kind and size of each.
         protocols: how each was loaded and answered.
+        captured: whether its prompts ran in captured graphs.
     """
 
     tpot: Array
@@ -57,6 +59,7 @@ class Runs:
     real_ttft: Array
     cases: tuple[ServingCase, ...]
     protocols: tuple[Protocol, ...]
+    captured: Array
 
     @property
     def bundled(self) -> Array:
@@ -71,11 +74,13 @@ class Runs:
 
     @property
     def layers(self) -> Array:
-        """Layers of each row's model, and those of them with routed experts, shape (n, 2)."""
+        """Layers of each row's model, and those of them with routed experts, shape (n, 2); as the
+        share that is launched where prompts run in captured graphs."""
         models = {case.model: load_architecture(case.model) for case in self.cases}
         counts = {name: (one.n_layers, sum(count for _, count in one.mixtures))
                   for name, one in models.items()}
-        return np.array([counts[case.model] for case in self.cases], float)
+        share = np.where(self.captured, CAPTURED, 1.0)
+        return np.array([counts[case.model] for case in self.cases], float) * share[:, None]
 
     def keys(self, *names: str) -> Array:
         """Text key of each row from attributes of its case."""
@@ -106,7 +111,7 @@ def fit_engines(rows: Mapping[str, Any], say: Callable[[str], None] = lambda _: 
 def read_runs(rows: Mapping[str, Any], say: Callable[[str], None]) -> Runs:
     """Replay every row that can be read, split into components."""
     count = len(rows["id"])
-    found: list[tuple[Array, Array, float, float, ServingCase, Protocol]] = []
+    found: list[tuple[Array, Array, float, float, ServingCase, Protocol, bool]] = []
     tables: dict[int, Any] = {}
     for i in range(count):
         row = {name: column[i] for name, column in rows.items()}
@@ -125,11 +130,13 @@ def read_runs(rows: Mapping[str, Any], say: Callable[[str], None]) -> Runs:
                        prompt=run.prompt, output=run.output,
                        speculation=run.recipe.speculation)
         found.append((np.asarray(tpot), np.asarray(wait), float(row["silicon_tpot_ms"]) / 1e3,
-                      float(row["silicon_ttft_ms"]) / 1e3, case, protocol))
+                      float(row["silicon_ttft_ms"]) / 1e3, case, protocol,
+                      pools.prefill.captures(run.prompt, protocol.graphs)))
     keep = [f for f in found if f[2] > 0 and f[3] > 0]
     return Runs(np.array([f[0] for f in keep]), np.array([f[1] for f in keep]),
                 np.array([f[2] for f in keep]), np.array([f[3] for f in keep]),
-                tuple(f[4] for f in keep), tuple(f[5] for f in keep))
+                tuple(f[4] for f in keep), tuple(f[5] for f in keep),
+                np.array([f[6] for f in keep]))
 
 
 def _table(tables: dict[int, Any], replica: Any) -> Any:

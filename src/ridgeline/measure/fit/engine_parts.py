@@ -61,7 +61,8 @@ class Costs:
         Args:
             wait, decode: seconds.
             steps: decode steps that clients wait for besides.
-            layers: layers, and those with routed experts, in the last axis.
+            layers: layers, and those with routed experts, in the last axis; less where their
+                prompts run in captured graphs.
         """
         request, layer, mixture = self.first
         return (request + layer * layers[..., 0] + mixture * layers[..., 1] + wait

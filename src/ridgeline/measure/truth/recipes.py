@@ -39,6 +39,7 @@ class Recipe:
         layout: how a script spreads the model whatever the table says: "tp" (attention and experts
             over all devices), "ep" (whole experts instead), "dp+ep" (whole experts wherever
             attention has copies); "" as the table says.
+        graphs: tokens of the largest captured graph; None: the engine's default.
         wait: decode steps that prompts wait for others to fill a step, at most.
         fill: share of a step's tokens at which they no longer wait; 0: once each attention copy
             has a prompt.
@@ -55,6 +56,7 @@ class Recipe:
     stream: int | None = None
     poll: tuple[int, int] = (0, 0)
     layout: str = ""
+    graphs: int | None = None
     wait: int = 0
     fill: float = 1.0
     drafts: int = 0

@@ -51,7 +51,7 @@ def protocol_of(run: ServingRow) -> Protocol:
         stream = 0
     poll = 0 if run.disaggregated else recipe.poll_steps(run.concurrency)
     return dataclasses.replace(protocol, stream=stream, poll=round(poll * each),
-                               wait=recipe.wait, fill=recipe.fill)
+                               wait=recipe.wait, fill=recipe.fill, graphs=recipe.graphs)
 
 
 def _tokens_per_step(drafts: int) -> float:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["Endpoint", "open_session", "send"]
 
 _CHUNK = 1 << 16
-_RECONNECTS = 2    # of one attempt
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,12 @@ class Endpoint:
         return {**body, **self.extra}
 
 
-def open_session(endpoint: Endpoint) -> aiohttp.ClientSession:
+def open_session(endpoint: Endpoint, fresh: bool = False) -> aiohttp.ClientSession:
     """A session without a limit on connections; only inside a running event loop.
+
+    Args:
+        endpoint: where.
+        fresh: open a connection for each request instead of keeping those that are done.
 
     Raises:
         MissingExtra: aiohttp is not installed.
@@ -92,8 +95,9 @@ def open_session(endpoint: Endpoint) -> aiohttp.ClientSession:
         raise MissingExtra.needed("measuring an engine", "measure") from error
     headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
     limits = aiohttp.ClientTimeout(total=None, sock_read=endpoint.stall, sock_connect=30.0)
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=limits,
-                                 headers=headers, read_bufsize=_CHUNK)
+    kept = aiohttp.TCPConnector(limit=0, force_close=fresh)
+    return aiohttp.ClientSession(connector=kept, timeout=limits, headers=headers,
+                                 read_bufsize=_CHUNK)
 
 
 async def send(session: aiohttp.ClientSession, endpoint: Endpoint, record: Record,
@@ -121,15 +125,17 @@ async def send(session: aiohttp.ClientSession, endpoint: Endpoint, record: Recor
 
 async def _attempt(session: aiohttp.ClientSession, endpoint: Endpoint, record: Record,
                    body: dict[str, Any], begun: float) -> None:
-    """One attempt. A kept connection that the server had closed meanwhile is opened anew."""
-    for _ in range(_RECONNECTS):
-        closed = await _exchange(session, endpoint, record, body, begun)
-        if not closed:
-            return
-        record.reconnects += 1
-        record.failure = record.detail = ""
-    if await _exchange(session, endpoint, record, body, begun):
-        record.reconnects += 1
+    """One attempt. A kept connection that the server had closed meanwhile is opened anew.
+
+    A server that closes one has often closed them all, so the second try takes none that was kept.
+    """
+    if not await _exchange(session, endpoint, record, body, begun):
+        return
+    record.reconnects += 1
+    record.failure = record.detail = ""
+    async with open_session(endpoint, fresh=True) as anew:
+        if await _exchange(anew, endpoint, record, body, begun):
+            record.reconnects += 1
 
 
 async def _exchange(session: aiohttp.ClientSession, endpoint: Endpoint, record: Record,

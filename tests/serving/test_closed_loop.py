@@ -85,8 +85,9 @@ def step_by_step(table, concurrency, prompts, outputs, policy):
         share = 1.0 if policy.copies == 1 or not pieces else min(
             1.0, max(policy.token_budget / policy.copies, new / busy) / mine)
         full = most + policy.copies * mine * share
-        seconds = table.fixed + (table.tokens(total) if policy.copies == 1 else
-                                 0.3 * table.tokens(total) + 0.7 * table.tokens(full))
+        seconds = table.fixed + table.tokens(total)
+        if policy.copies > 1:
+            seconds += 0.7 * (table.tokens(full) - table.tokens(total))
         seconds += share * sum(table.prefill(new, past) for new, past in held)
         if decoding:
             context = sum(prompts[r] + made[r] for r in decoding) / len(decoding)
@@ -131,7 +132,7 @@ def test_jumping_equals_stepping(requests, concurrency, prompts_mode, budget, mo
     policy = Policy(budget, most, capacity, prompts_mode, reserve, wait, fill, copies)
     table = linear_table(beside=beside)
     got = replay_closed_loop(table, concurrency=concurrency, prompts=prompts, outputs=outputs,
-                             policy=policy, together=lambda _: 0.3)
+                             policy=policy, together=lambda n: 0.3 * table.tokens(n))
     ttft, tpot, end = step_by_step(table, concurrency, prompts, outputs, policy)
     # Requests that end in the same step may hand their places on in another order.
     assert np.sort(got.ttft) == pytest.approx(np.sort(ttft), rel=1e-9, abs=1e-12)

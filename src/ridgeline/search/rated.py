@@ -65,8 +65,10 @@ SPREAD_LENGTHS = Margins(0.62, 0.85, 2.8, 1.6)
 SHORT_OUTPUTS = Margins(0.5, 0.6, 2.2, 1.3)
 FEW_TOKENS = Margins(0.5, 0.03, 5.0, 1.3)
 _SHORT, _FEW = 32, 4
-# Attention copies: how full each is follows chance, which the form counts on average.
-COPIES = Margins(0.7, 0.75, 1.3, 1.45)
+# Attention copies: how full each is follows chance, which the form counts on average; that weighs
+# where prompts take most of the time, more of them than tokens out by this factor.
+COPIES, CROWDED_COPIES = Margins(0.7, 0.85, 1.28, 1.22), Margins(0.7, 0.79, 1.3, 1.4)
+_MOSTLY_PROMPTS = 10
 # Batches beyond the sequences that the engine runs at once, which the form does not count.
 CROWDED = Margins(0.5, 0.5, 1.5, 1.3)
 
@@ -226,7 +228,8 @@ class Rated:
         """How far the steady form may be off at each batch."""
         usual, crowded = self.requests.margins, batch > self.replica.policy.max_num_seqs
         if self.replica.deployment.attention_dp > 1:
-            usual = usual.or_wider(COPIES)
+            prompts = self.requests.new > _MOSTLY_PROMPTS * self.requests.mean_output
+            usual = usual.or_wider(CROWDED_COPIES if prompts else COPIES)
         if not crowded.any():
             return usual
         wide = usual.or_wider(CROWDED)

@@ -115,8 +115,8 @@ def replay_closed_loop(table: StepTable | ComponentTable, *, concurrency: int,
         concurrency: requests in flight.
         prompts, outputs: tokens of each request, same length.
         policy: the engine's scheduler.
-        together: by tokens, the share of the table's time by tokens that all attention copies
-            work on together (of each component, with such a table); None: they share nothing.
+        together: of the table's time by tokens, what all attention copies work on together [s]
+            (by component, with such a table); None: they share nothing.
 
     Returns:
         times of every request.
@@ -267,12 +267,12 @@ class _Loop:
             prompt: of prompts, on the fullest copy.
             decoding: sequences, on all of them.
         """
-        whole = self.table.tokens(total)
         if self.policy.copies == 1:
-            return whole
+            return self.table.tokens(total)
         full = self._even(decoding) + prompt * self.policy.copies
-        return (self.together(total) * whole
-                + (1.0 - self.together(full)) * self.table.tokens(full))
+        if full == total:
+            return self.table.tokens(total)
+        return self.table.tokens(full) + self.together(total) - self.together(full)
 
     def _start(self, finished: list[int]) -> None:
         """Prompts whose first token is out join the batch."""

@@ -13,7 +13,6 @@ import numpy as np
 from ridgeline.serving.closed_loop import Policy
 from ridgeline.serving.deployed import Deployed
 from ridgeline.serving.disaggregated import closed_pools
-from ridgeline.serving.engine_rules import ranks_of
 from ridgeline.serving.measured_run import Protocol, replay_protocol
 from ridgeline.timing.adjust import ServingCase, architecture_class, correction
 from ridgeline.timing.engine import BEHIND, FIXED, EngineCosts, engine_content
@@ -146,11 +145,14 @@ def raw_latency(pools: Pools, tables: tuple[Any, Any], protocol: Protocol, *, co
 
 
 def _together(replica: Deployed, table: Any) -> Callable[[float], Any]:
-    """Share of a table's time by tokens that the attention copies of a replica do together."""
+    """Of a table's time by tokens, what the attention copies of a replica do together [s]."""
+    if replica.deployment.attention_dp == 1:
+        return lambda _: 0.0
     if isinstance(table, ComponentTable):
-        mask = np.array([name == "grouped_matmul" for name in COMPONENTS], float)
-        return lambda _: mask
-    return ranks_of(replica).share
+        at = COMPONENTS.index("grouped_matmul")
+        experts, unit = table.parts[at].tokens, np.eye(len(COMPONENTS))[at]
+        return lambda tokens: unit * experts(tokens)
+    return replica.shared
 
 
 def _policy(replica: Deployed) -> Policy:

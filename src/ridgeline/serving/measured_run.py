@@ -82,7 +82,7 @@ def replay_protocol(table: StepTable | ComponentTable, protocol: Protocol, *, co
         concurrency: requests in flight on this replica.
         prompt, output: nominal tokens.
         policy: the engine's scheduler.
-        together: share of the time by tokens that attention copies work on together.
+        together: of the time by tokens, what attention copies work on together [s].
     """
     count = min(protocol.waves * concurrency, max(protocol.most, 3 * concurrency))
     prompts = protocol_lengths(prompt, count, protocol.shortest, protocol.prompt_law)

@@ -34,6 +34,15 @@ def widest(model, on, copies=1, **fields):
     return asked, Aggregated(one)
 
 
+def hold_margins(asked, made, batch, off, tokens=True):
+    """The closed form against the replay, within margins; time per token where there is one."""
+    steady, _ = row_of(made, asked.goal, 0, batch)
+    exact = _exact(asked, made, Key(0, 0, batch))
+    assert off.fast_wait < exact.ttft / steady.ttft[0] < off.slow_wait, (asked.requests, batch)
+    if tokens:
+        assert off.fast < exact.tpot / steady.tpot[0] < off.slow, (asked.requests, batch)
+
+
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
 @pytest.mark.parametrize("load", [{}, {"rate": 1.0}], ids=["closed", "open"])
 @pytest.mark.parametrize(("model", "on"), CASES)
@@ -43,11 +52,7 @@ def test_within_the_margins_of_the_replay(model, on, engine, load):
         for batch in (1, 16, 128):
             if batch > made.rated.rooms[0]:
                 continue
-            steady, _ = row_of(made, asked.goal, 0, batch)
-            exact = _exact(asked, made, Key(0, 0, batch))
-            off = asked.requests.margins
-            assert off.fast_wait < exact.ttft / steady.ttft[0] < off.slow_wait, (prompt, batch)
-            assert off.fast < exact.tpot / steady.tpot[0] < off.slow, (prompt, batch)
+            hold_margins(asked, made, batch, asked.requests.margins)
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
@@ -61,11 +66,7 @@ def test_attention_copies_too(model, on, copies, engine, load):
         for batch in (1, 16, 128):
             if batch > made.rated.rooms[0]:
                 continue
-            steady, _ = row_of(made, asked.goal, 0, batch)
-            exact = _exact(asked, made, Key(0, 0, batch))
-            off = made.rated.margins(np.array([float(batch)]))
-            assert off.fast_wait < exact.ttft / steady.ttft[0] < off.slow_wait, (prompt, batch)
-            assert off.fast < exact.tpot / steady.tpot[0] < off.slow, (prompt, batch)
+            hold_margins(asked, made, batch, made.rated.margins(np.array([float(batch)])))
 
 
 @pytest.mark.parametrize("output", [1, 2, 6, 20])
@@ -77,12 +78,8 @@ def test_short_outputs_and_crowded_batches_too(model, on, output):
         for batch in (1, 32, 768):
             if batch > made.rated.rooms[0]:
                 continue
-            steady, _ = row_of(made, asked.goal, 0, batch)
-            exact = _exact(asked, made, Key(0, 0, batch))
-            off = made.rated.margins(np.array([float(batch)]))
-            assert off.fast_wait < exact.ttft / steady.ttft[0] < off.slow_wait, (prompt, batch)
-            if output > 1:
-                assert off.fast < exact.tpot / steady.tpot[0] < off.slow, (prompt, batch)
+            hold_margins(asked, made, batch, made.rated.margins(np.array([float(batch)])),
+                         tokens=output > 1)
 
 
 def test_margins_widen_beyond_what_an_engine_runs_at_once():
@@ -98,11 +95,7 @@ def test_margins_widen_beyond_what_an_engine_runs_at_once():
 def test_spread_lengths_too(law):
     asked, made = widest("Llama-3.1-8B", "1xH100-SXM", prompt=law, output="lognormal:300,0.7")
     for batch in (8, 64):
-        steady, _ = row_of(made, asked.goal, 0, batch)
-        exact = _exact(asked, made, Key(0, 0, batch))
-        off = asked.requests.margins
-        assert off.fast_wait < exact.ttft / steady.ttft[0] < off.slow_wait
-        assert off.fast < exact.tpot / steady.tpot[0] < off.slow
+        hold_margins(asked, made, batch, asked.requests.margins)
 
 
 def test_more_in_flight_is_slower_for_each_and_more_in_all():

@@ -34,7 +34,7 @@ class Recipe:
         budget_load: tokens a request beside one prompt and 64 that the budget grows to hold; 0:
             it does not grow.
         sequences: sequences in a step at most; None: no limit that binds.
-        stream: steps between messages to the client; None where the script does not tell.
+        stream: tokens gathered for a first message; 0 where a first token is sent at once.
         poll: decode steps between looks at new requests, for fewer than 16 requests and for more.
         layout: how a script spreads the model whatever the table says: "tp" (attention and experts
             over all devices), "ep" (whole experts instead), "dp+ep" (whole experts wherever
@@ -53,7 +53,7 @@ class Recipe:
     budget_prompts: float = 0.0
     budget_load: int = 0
     sequences: int | None = None
-    stream: int | None = None
+    stream: int = 0
     poll: tuple[int, int] = (0, 0)
     layout: str = ""
     graphs: int | None = None

@@ -13,7 +13,7 @@ from ridgeline.deployment.operands import settle_formats
 from ridgeline.machine import Cluster
 from ridgeline.measure.truth.names import architecture_named
 from ridgeline.measure.truth.serving_row import ServingRow, read_serving_row
-from ridgeline.search.speculation import Draft, DraftedDeployed
+from ridgeline.search.speculation import Draft, DraftedDeployed, read_draft
 from ridgeline.serving.deployed import Deployed
 from ridgeline.serving.latency import Pools
 from ridgeline.serving.measured_run import Protocol, protocol_named
@@ -23,9 +23,9 @@ __all__ = ["pools_of", "protocol_of", "run_of"]
 
 # Engines that send the first token by itself.
 _AT_ONCE = ("vllm", "sglang")
-# Tokens that a step makes with 1, 2, 3 tokens drafted by a model's own heads. What a family of
-# rows really accepts is learned on top.
-_ACCEPTED = (1.79, 2.27, 2.49)
+# Published acceptance of tokens that a model's own heads draft; what a family of rows really
+# accepts is learned on top.
+_ACCEPTANCE = "deepseek-v4-pro-mtp-thinking"
 
 
 def run_of(row: Mapping[str, Any]) -> tuple[ServingRow, Pools]:
@@ -46,7 +46,7 @@ def protocol_of(run: ServingRow) -> Protocol:
     """
     protocol, recipe = protocol_named(run.protocol), run.recipe
     each = _tokens_per_step(recipe.drafts)
-    stream = round((recipe.stream or 0) * each)
+    stream = round(recipe.stream * each)
     if run.disaggregated or run.decode.deployment.engine in _AT_ONCE:
         stream = 0
     poll = 0 if run.disaggregated else recipe.poll_steps(run.concurrency)
@@ -55,7 +55,8 @@ def protocol_of(run: ServingRow) -> Protocol:
 
 
 def _tokens_per_step(drafts: int) -> float:
-    return _ACCEPTED[drafts - 1] if drafts else 1.0
+    draft = read_draft(drafts or None, _ACCEPTANCE if drafts else None)
+    return draft.tokens_per_step if draft else 1.0
 
 
 def pools_of(run: ServingRow) -> Pools:

@@ -167,7 +167,7 @@ class TwoPools:
                 else visit + np.maximum(0.0, first - visit) / STEADY.waves)
         tpot_line, ttft_line = self._lines
         tpot = tpot * np.exp(corrected_log(tpot_line, batch))
-        ttft = self.decode.outside + wait + first_steps(STEADY) * tpot
+        ttft = self.prefill.outside + wait + first_steps(STEADY) * tpot
         tpot = np.maximum(tpot, self.decode.floors(batch))
         if ttft_line != (0.0, 0.0):
             ttft = ttft * np.exp(corrected_log(ttft_line, batch))
